@@ -1,0 +1,76 @@
+"""What can go wrong, as types. Each is also an error of SQLAlchemy's own family, so that existing handlers keep working."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import exc
+
+
+class ConnectFailure(StrEnum):
+    """Why a connection could not be opened."""
+
+    DNS = "dns"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    AUTHENTICATION = "authentication"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    NO_SUCH_DATABASE = "no-such-database"
+    STARTING_OR_STOPPING = "starting-or-stopping"
+    NETWORK = "network"
+    OTHER = "other"
+
+
+class ConnectFailed(exc.OperationalError):
+    """A connection to the database could not be opened.
+
+    `reason` classifies it, `orig` (also the `__cause__`) is what the driver raised. Drivers disagree here: asyncpg lets
+    a bare `ConnectionRefusedError` out, psycopg an error without an SQLSTATE. This is one type for all of them.
+    """
+
+    def __init__(self, reason: ConnectFailure, orig: BaseException, where: str) -> None:
+        super().__init__(None, None, orig, hide_parameters=True)
+        self.reason = reason
+        self.where = where
+        self.add_detail(f"could not connect to {where}: {reason.value}")
+
+
+class CommandTimeout(exc.OperationalError):
+    """The server did not answer within `command_timeout` seconds; the connection was cut off and is gone.
+
+    Whether the statement took effect is not known. A statement that is merely slow is ended by the server first, when
+    `statement_timeout` is below `command_timeout`.
+    """
+
+    def __init__(self, seconds: float, orig: BaseException) -> None:
+        super().__init__(None, None, orig, hide_parameters=True, connection_invalidated=True)
+        self.seconds = seconds
+        self.add_detail(f"no answer from the server within command_timeout = {seconds:g} s; the connection was closed")
+
+
+class CommitRefused(exc.InvalidRequestError):
+    """A statement failed inside this transaction and the error was swallowed, so COMMIT would have lost the work.
+
+    PostgreSQL answers COMMIT of such a transaction with ROLLBACK and no error. `__cause__` is the statement's error.
+    """
+
+
+class ConcurrentSessionUse(exc.InvalidRequestError):
+    """Two tasks used one session at the same time. The connection was discarded, because its state is unknown."""
+
+
+class SessionReleased(exc.InvalidRequestError):
+    """A session was used after its request or its `async with` block had ended."""
+
+
+class ReadOnlySession(exc.InvalidRequestError):
+    """A read session was asked to write. Nothing was sent to the database."""
+
+
+class SessionAcrossStream(exc.InvalidRequestError):
+    """A request session was asked for by an endpoint that streams, and would end before the stream begins."""
+
+
+class PoolClosed(exc.InvalidRequestError):
+    """The database is shutting down and gives out no more connections."""
