@@ -1,0 +1,75 @@
+"""asyncpg: PostgreSQL, asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy import URL, Engine
+
+from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments
+from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.sockets import keep_alive
+
+
+def _unnamed() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asyncpg:
+    """The driver `postgresql+asyncpg`."""
+
+    url: URL
+    is_async: bool = True
+
+    def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
+        ours: dict[str, Any] = {"timeout": None, "async_creator_fn": self._creator(options)}
+        if not options.prepared_statements:
+            ours["statement_cache_size"] = 0
+            ours["prepared_statement_cache_size"] = 0
+            # Older asyncpg names statements even with its cache off, and the next server connection may know that name.
+            ours["prepared_statement_name_func"] = _unnamed
+        arguments = own_arguments(self.url, options, ours)
+        arguments["server_settings"] = _server_settings(options) | dict(arguments.get("server_settings", {}))
+        return arguments
+
+    def attach(self, engine: Engine, options: ConnectOptions) -> None:
+        """Nothing is left to do."""
+
+    def _creator(self, options: ConnectOptions) -> Any:
+        async def connect(*args: Any, **kwargs: Any) -> Any:
+            asyncpg: Any = import_module("asyncpg")
+            async with asyncio.timeout(options.connect_timeout):
+                connection = await asyncpg.connect(*args, **kwargs)
+            keep_alive(self.socket_of(connection), options.tcp_keepalive)
+            return connection
+
+        return connect
+
+    def socket_of(self, driver_connection: Any) -> int | None:
+        return None if self.is_closed(driver_connection) else _fd(driver_connection._transport)
+
+    def is_closed(self, driver_connection: Any) -> bool:
+        return bool(driver_connection.is_closed())
+
+    def abort(self, driver_connection: Any) -> None:
+        # Not close(): it waits up to 2 s for an answer that a silent peer never gives.
+        with contextlib.suppress(Exception):
+            driver_connection.terminate()
+
+
+def _server_settings(options: ConnectOptions) -> dict[str, str]:
+    settings = {"application_name": fitting(options.application_name)}
+    if options.statement_timeout is not None and options.startup_parameters:
+        settings["statement_timeout"] = str(milliseconds(options.statement_timeout))
+    return settings
+
+
+def _fd(transport: Any) -> int | None:
+    sock = transport.get_extra_info("socket")
+    fd = -1 if sock is None else int(sock.fileno())
+    return None if fd < 0 else fd

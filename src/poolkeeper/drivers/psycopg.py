@@ -1,0 +1,103 @@
+"""psycopg: PostgreSQL, asyncio and blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL, Engine, event
+
+from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments
+from poolkeeper.drivers.deadline import within
+from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.sockets import keepalive_after, shut_down
+
+
+@dataclass(frozen=True, slots=True)
+class Psycopg:
+    """The driver `postgresql+psycopg` of a blocking engine."""
+
+    url: URL
+    is_async: bool = False
+
+    def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
+        ours = _keepalives(options) | {
+            "application_name": fitting(options.application_name),
+            # libpq counts whole seconds, at least 2, for each address anew; the exact deadline is ours.
+            "connect_timeout": max(2, math.ceil(options.connect_timeout)),
+        }
+        if not options.prepared_statements:
+            ours["prepare_threshold"] = None
+        arguments = own_arguments(self.url, options, ours)
+        if options.statement_timeout is not None and options.startup_parameters:
+            given = arguments.get("options", self.url.query.get("options", ""))
+            arguments["options"] = f"-c statement_timeout={milliseconds(options.statement_timeout)} {given}".rstrip()
+        return arguments
+
+    def attach(self, engine: Engine, options: ConnectOptions) -> None:
+        def connect(dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
+            from psycopg import errors
+
+            try:
+                return within(
+                    options.connect_timeout, lambda: dialect.connect(*args, **kwargs), lambda late: late.close()
+                )
+            except TimeoutError as error:
+                raise errors.ConnectionTimeout(_timed_out(options)) from error
+
+        event.listen(engine, "do_connect", connect)
+
+    def socket_of(self, driver_connection: Any) -> int | None:
+        # libpq's own accessor raises once the connection is gone.
+        with contextlib.suppress(Exception):
+            fd = int(driver_connection.pgconn.socket)
+            return None if fd < 0 else fd
+        return None
+
+    def is_closed(self, driver_connection: Any) -> bool:
+        return bool(driver_connection.closed)
+
+    def abort(self, driver_connection: Any) -> None:
+        shut_down(self.socket_of(driver_connection))
+
+
+@dataclass(frozen=True, slots=True)
+class PsycopgAsync(Psycopg):
+    """The driver `postgresql+psycopg` of an asyncio engine."""
+
+    is_async: bool = True
+
+    def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
+        async def connect(*args: Any, **kwargs: Any) -> Any:
+            from psycopg import AsyncConnection, errors
+
+            try:
+                async with asyncio.timeout(options.connect_timeout):
+                    return await AsyncConnection.connect(*args, **kwargs)
+            except TimeoutError as error:
+                raise errors.ConnectionTimeout(_timed_out(options)) from error
+
+        return {"async_creator_fn": connect} | Psycopg.connect_args(self, options)
+
+    def attach(self, engine: Engine, options: ConnectOptions) -> None:
+        """Nothing is left to do."""
+
+
+def _keepalives(options: ConnectOptions) -> dict[str, Any]:
+    if options.tcp_keepalive is None:
+        return {}
+    keepalive = keepalive_after(options.tcp_keepalive)
+    return {
+        "keepalives": 1,
+        "keepalives_idle": keepalive.idle,
+        "keepalives_interval": keepalive.interval,
+        "keepalives_count": keepalive.probes,
+        "tcp_user_timeout": keepalive.unanswered * 1000,
+    }
+
+
+def _timed_out(options: ConnectOptions) -> str:
+    return f"no connection within connect_timeout = {options.connect_timeout:g} s"
