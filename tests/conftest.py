@@ -1,8 +1,10 @@
-"""Fixtures that every test may use. Servers live in `tests/servers.py`."""
+"""What every test may use. The servers' fixtures live in `tests/servers.py`."""
 
 from __future__ import annotations
 
 import pytest
+
+pytest_plugins = ["tests.servers"]
 
 
 @pytest.fixture

@@ -1,0 +1,5 @@
+"""Real servers and honest faults for tests: a PostgreSQL of one's own, and a network that can be broken."""
+
+from poolkeeper.testing.postgres import Backend, EmbeddedPostgres, EmbeddedPostgresError
+
+__all__ = ["Backend", "EmbeddedPostgres", "EmbeddedPostgresError"]

@@ -1,0 +1,142 @@
+"""A PostgreSQL cluster of one's own: made, run and removed again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from poolkeeper.testing.postgres.folder import OwnedFolder
+from poolkeeper.testing.postgres.launcher import Launcher
+from poolkeeper.testing.postgres.processes import end_postmasters_below
+from poolkeeper.testing.postgres.programs import Version
+from poolkeeper.testing.postgres.server import CONFIGURATION, Credentials, Server
+from poolkeeper.testing.postgres.watchdog import Watchdog
+
+# sun_path of sockaddr_un holds 108 bytes with the final zero (unix(7)); PostgreSQL also makes a lock file beside it.
+_SOCKET_PATH_LIMIT = 107
+_LONGEST_SOCKET = ".s.PGSQL.65535.lock"
+
+# Tests want speed, not survival of a power cut. A killed server still recovers: the kernel keeps what was written.
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_REPLICABLE = {"wal_level": "replica", "max_wal_senders": "10", "hot_standby": "on", "wal_keep_size": "256MB"}
+# Dynamic shared memory as files below the data folder: nothing stays in the machine's /dev/shm after a kill.
+_TIDY = {"dynamic_shared_memory_type": "mmap"}
+
+
+class EmbeddedPostgres(Server):
+    """A real PostgreSQL for tests, demos and drills: on a free loopback port and a Unix socket, also for root.
+
+        with EmbeddedPostgres() as pg:
+            engine = create_async_engine(pg.url("asyncpg"))
+
+    Without `folder` everything lies in a temporary folder, which is removed at the end; a given folder is kept and used
+    again by the next start. `settings` are lines of postgresql.conf and win over ours (which trade durability for
+    speed); ALTER SYSTEM wins over both. `user` is the superuser. `version` is "18" or "16" (from the wheel, without
+    TLS), or "path" for a server of this machine.
+    Nothing outlives the process that made it, even one that was killed. Raises `EmbeddedPostgresError`.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        version: Version = "18",
+        max_connections: int = 100,
+        settings: Mapping[str, str] | None = None,
+        user: str = "postgres",
+        password: str | None = None,
+        database: str = "postgres",
+        auth: Literal["trust", "scram-sha-256"] = "trust",
+    ) -> None:
+        if auth != "trust" and password is None:
+            password = secrets.token_urlsafe(12)
+        self._owned = [OwnedFolder(Path(folder) if folder is not None else None)]
+        try:
+            root = self._owned[0].path
+            end_postmasters_below(root)
+            self._auth = auth
+            super().__init__(
+                "primary",
+                launcher=Launcher.for_folder(version, root),
+                folder=root,
+                socket_folder=self._socket_folder(root),
+                credentials=Credentials(user, database, password),
+                settings={"max_connections": str(max_connections)} | _FAST | _REPLICABLE | _TIDY | dict(settings or {}),
+            )
+            self._launcher.new_folder(self.socket_folder)
+        except BaseException:
+            self._give_folders_up()
+            raise
+        self._watchdog: Watchdog | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where everything lies: data, socket, log."""
+        return self._owned[0].path
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, timeout: float = 30.0) -> None:
+        """Make the cluster if there is none yet, start it, and wait until it takes connections."""
+        with self._switch:
+            if self._watchdog is None:
+                owned = [folder.path for folder in self._owned if folder.is_temporary]
+                self._watchdog = Watchdog(self.folder, remove=owned)
+            if not (self.data / CONFIGURATION).exists():
+                self._initialise()
+            super().start(timeout)
+            self._make_database()
+
+    def close(self) -> None:
+        """Stop everything and remove the folder when it is a temporary one. Safe to call twice."""
+        with self._switch:
+            super().close()
+            self._give_folders_up()
+            if self._watchdog is not None:
+                self._watchdog.close()
+
+    def _socket_folder(self, root: Path) -> Path:
+        """Below the root, or in a short temporary folder when the root lies too deep for a socket's path."""
+        candidate = root / "run"
+        if len(str(candidate / _LONGEST_SOCKET).encode()) <= _SOCKET_PATH_LIMIT:
+            return candidate
+        self._owned.append(OwnedFolder())
+        return self._owned[-1].path / "run"
+
+    def _initialise(self) -> None:
+        self._launcher.new_folder(self.data)
+        arguments = ["--no-sync", "--no-locale", "--encoding=UTF8", f"--auth={self._auth}"]
+        password = self._credentials.password
+        secret = self._launcher.new_secret(self.socket_folder / "password", f"{password}\n") if password else None
+        if secret:
+            arguments.append(f"--pwfile={secret}")
+        self._launcher.run("initdb", "-D", self.data, "--username", self._credentials.user, *arguments)
+        if secret:
+            secret.unlink()
+        with (self.data / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"include_if_exists = '{CONFIGURATION}'\n")
+
+    def _make_database(self) -> None:
+        name = self._credentials.database
+        literal, identifier = name.replace("'", "''"), name.replace('"', '""')
+        exists = self.query(f"SELECT 1 FROM pg_database WHERE datname = '{literal}'", database="postgres")  # noqa: S608
+        if not exists:
+            self.execute(f'CREATE DATABASE "{identifier}"', database="postgres")
+
+    def _give_folders_up(self) -> None:
+        for folder in self._owned:
+            folder.close()
