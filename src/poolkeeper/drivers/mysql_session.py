@@ -1,0 +1,24 @@
+"""What the MySQL drivers share: a session setting that both servers understand, and their own connect error."""
+
+from __future__ import annotations
+
+from poolkeeper.drivers.base import ConnectOptions, milliseconds
+
+CANNOT_CONNECT = 2003
+
+
+def session_setting(options: ConnectOptions) -> str | None:
+    """One SET that gives `statement_timeout` to MariaDB (every statement) and to MySQL (read-only SELECTs only).
+
+    Version comments pick the part a server knows: MySQL reads `/*M!` as a comment, and MariaDB skips versions
+    50700-50999, which are MySQL's. Needs MariaDB 10.1.1 or MySQL 5.7.8.
+    """
+    if options.statement_timeout is None or not options.startup_parameters:
+        return None
+    limit = milliseconds(options.statement_timeout)
+    return f"SET /*M!100101 max_statement_time={limit / 1000:.3f} */ /*!50708 max_execution_time={limit} */"
+
+
+def timed_out(options: ConnectOptions) -> tuple[int, str]:
+    """The arguments of the OperationalError that MySQL drivers raise for a host that does not answer."""
+    return CANNOT_CONNECT, f"no connection within connect_timeout = {options.connect_timeout:g} s"

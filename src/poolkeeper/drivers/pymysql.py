@@ -1,0 +1,61 @@
+"""PyMySQL: MySQL and MariaDB, blocking."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy import URL, Engine, event
+
+from poolkeeper.drivers.base import ConnectOptions, own_arguments
+from poolkeeper.drivers.deadline import within
+from poolkeeper.drivers.mysql_session import session_setting, timed_out
+from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.sockets import keep_alive, shut_down
+
+
+@dataclass(frozen=True, slots=True)
+class Pymysql:
+    """The driver `mysql+pymysql` (and `mariadb+pymysql`)."""
+
+    url: URL
+    is_async: bool = False
+
+    def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
+        ours = {"program_name": fitting(options.application_name), "connect_timeout": options.connect_timeout}
+        return own_arguments(self.url, options, ours)
+
+    def attach(self, engine: Engine, options: ConnectOptions) -> None:
+        def connect(dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
+            connection = dialect.connect(*args, **{**kwargs, "defer_connect": True})
+
+            def opened() -> None:
+                connection.connect()
+                keep_alive(self.socket_of(connection), options.tcp_keepalive)
+                if (setting := session_setting(options)) is not None:
+                    connection.query(setting)
+
+            try:
+                within(options.connect_timeout, opened, lambda _late: self.abort(connection))
+            except TimeoutError as error:
+                # Wakes the thread that still waits for the server's greeting.
+                self.abort(connection)
+                pymysql: Any = import_module("pymysql")
+                raise pymysql.OperationalError(*timed_out(options)) from error
+            return connection
+
+        event.listen(engine, "do_connect", connect)
+
+    def socket_of(self, driver_connection: Any) -> int | None:
+        with contextlib.suppress(Exception):
+            fd = int(driver_connection._sock.fileno())
+            return None if fd < 0 else fd
+        return None
+
+    def is_closed(self, driver_connection: Any) -> bool:
+        return not driver_connection.open
+
+    def abort(self, driver_connection: Any) -> None:
+        shut_down(self.socket_of(driver_connection))
