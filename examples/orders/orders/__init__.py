@@ -1,0 +1,1 @@
+"""A small shop: customers with money, products with stock, and orders that move both."""
