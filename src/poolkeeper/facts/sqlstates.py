@@ -1,0 +1,46 @@
+"""Error codes that decide something: whether a connection is still good, whether a retry makes sense, what to answer."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from poolkeeper.facts.fact import Fact
+
+_POSTGRESQL = "PostgreSQL documentation, appendix A (error codes)"
+_MYSQL = "MySQL 8.4 reference, error messages (server and client); MariaDB error code list"
+_AS_OF = date(2026, 11, 20)
+
+
+def _postgresql(*codes: str) -> Fact[frozenset[str]]:
+    return Fact(frozenset(codes), _POSTGRESQL, _AS_OF)
+
+
+def _mysql(*numbers: int) -> Fact[frozenset[int]]:
+    return Fact(frozenset(numbers), _MYSQL, _AS_OF)
+
+
+# Classes are the first two characters of an SQLSTATE.
+CONNECTION_CLASS = _postgresql("08")
+AUTHENTICATION_CLASS = _postgresql("28")
+
+STARTING_OR_STOPPING = _postgresql("57P01", "57P02", "57P03")
+READ_ONLY = _postgresql("25006")
+TOO_MANY_CONNECTIONS = _postgresql("53300")
+NO_SUCH_DATABASE = _postgresql("3D000")
+SERIALIZATION_FAILURE = _postgresql("40001")
+DEADLOCK = _postgresql("40P01")
+QUERY_CANCELED = _postgresql("57014")
+LOCK_NOT_AVAILABLE = _postgresql("55P03")
+
+MYSQL_TOO_MANY_CONNECTIONS = _mysql(1040, 1203, 1226)
+MYSQL_AUTHENTICATION = _mysql(1044, 1045, 1130, 1698)
+MYSQL_NO_SUCH_DATABASE = _mysql(1049)
+MYSQL_STOPPING = _mysql(1053)
+MYSQL_LOCK_TIMEOUT = _mysql(1205, 3572)
+MYSQL_DEADLOCK = _mysql(1213)
+MYSQL_READ_ONLY = _mysql(1290, 1836)
+MYSQL_STATEMENT_TIMEOUT = _mysql(1969, 3024)
+MYSQL_CANNOT_CONNECT = _mysql(2002, 2003)
+MYSQL_UNKNOWN_HOST = _mysql(2005)
+MYSQL_CONNECTION_LOST = _mysql(2006, 2013)
+MYSQL_TLS = _mysql(2026)

@@ -1,0 +1,135 @@
+"""The settings as they act: every field final, and where each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Literal
+
+from poolkeeper.facts import Pooler, Provider
+from poolkeeper.facts.drivers import driver_kind
+from poolkeeper.model import Finding
+from poolkeeper.settings.dsn import Dsn
+from poolkeeper.settings.masking import masked
+from poolkeeper.settings.profiles import PoolKind, ProfileName
+
+Kind = Literal["async", "sync"]
+
+
+class OriginKind(StrEnum):
+    """Who decided a value."""
+
+    DEFAULT = "default"
+    PROFILE = "profile"
+    PROVIDER = "provider"
+    ENVIRONMENT = "environment"
+    ARGUMENT = "argument"
+    DERIVED = "derived"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who decided a value, and what it was decided from."""
+
+    kind: OriginKind
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.detail}".strip()
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the user gave the value itself."""
+        return self.kind in (OriginKind.ENVIRONMENT, OriginKind.ARGUMENT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectiveSettings:
+    """What engines are built from. All times are seconds; `pool_recycle` -1 means never. The repr holds no secret.
+
+    `pool` is "static" for an in-memory SQLite database, which lives in one connection. `findings` are the warnings and
+    notes; `origins` has one entry per setting.
+    """
+
+    url: Dsn
+    replica_urls: tuple[Dsn, ...]
+    profile: ProfileName
+    provider: Provider
+    pooler: Pooler
+    service: str | None
+    pool: PoolKind
+    pool_size: int
+    max_overflow: int
+    pool_timeout: float
+    pool_recycle: int
+    pool_pre_ping: bool
+    pool_use_lifo: bool
+    connect_timeout: float
+    statement_timeout: float | None
+    command_timeout: float | None
+    tcp_keepalive: int | None
+    client_timeout: float | None
+    expected_hold: float
+    drain_timeout: float
+    health_timeout: float
+    max_connections: int | None
+    reserved_connections: int
+    workers: int | None
+    instances: int | None
+    thread_limit: int | None
+    echo: bool
+    echo_pool: bool
+    hide_parameters: bool
+    connect_args: Mapping[str, object] = field(repr=False)
+    engine_options: Mapping[str, object] = field(repr=False)
+    origins: Mapping[str, Origin] = field(repr=False)
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
+
+    @property
+    def capacity(self) -> int | None:
+        """Connections that one process may open, or None where nothing limits them."""
+        return None if self.pool == "null" else self.pool_size + self.max_overflow
+
+    @property
+    def supports_async(self) -> bool:
+        """Whether the URL's driver awaits: an AsyncEngine can be built."""
+        kind = driver_kind(self.url.dialect, self.url.driver)
+        return kind is not None and kind.supports_async
+
+    @property
+    def supports_sync(self) -> bool:
+        """Whether the URL's driver blocks: an Engine can be built."""
+        kind = driver_kind(self.url.dialect, self.url.driver)
+        return kind is not None and kind.supports_sync
+
+    def shown(self) -> dict[str, object]:
+        """Every setting as a plain value without secrets, in the order of the documentation."""
+        return {name: self._shown(name) for name in self.origins}
+
+    def _shown(self, name: str) -> object:
+        value = getattr(self, name)
+        if isinstance(value, Provider):
+            return value.name
+        if isinstance(value, Dsn):
+            return str(value)
+        if isinstance(value, tuple):
+            return [str(url) for url in self.replica_urls]
+        return masked("", value)
+
+    def report(self) -> tuple[str, ...]:
+        """One line per setting with its origin ("pool_size = 20 (profile bounded)"), for a log or a terminal."""
+        return tuple(f"{name} = {value} ({self.origins[name]})" for name, value in self.shown().items())
+
+    def as_dict(self) -> dict[str, object]:
+        """Settings, origins and findings as plain values without secrets, for JSON."""
+        return {
+            "settings": {
+                name: {"value": value, "origin": str(self.origins[name])} for name, value in self.shown().items()
+            },
+            "pooler": self.pooler,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+SETTING_NAMES = tuple(item.name for item in fields(EffectiveSettings))

@@ -1,0 +1,100 @@
+"""What pydantic found wrong, told as findings: the value, the rule, the fix, and no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from poolkeeper.model import Finding, Severity
+from poolkeeper.settings.masking import echo
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# Whatever stands in these may be or hold a password that no pattern recognises, so it is never repeated.
+_NEVER_ECHOED = frozenset({"url", "replica_urls", "connect_args", "engine_options"})
+
+_RULES = {
+    "int_parsing": "it has to be a whole number, without a unit",
+    "int_type": "it has to be a whole number",
+    "int_from_float": "it has to be a whole number",
+    "float_parsing": "it has to be a number, without a unit",
+    "float_type": "it has to be a number",
+    "finite_number": "it has to be a finite number",
+    "bool_parsing": "it has to be true or false",
+    "bool_type": "it has to be true or false",
+    "string_type": "it has to be a text",
+    "dict_type": "it has to be a mapping of names to values",
+    "tuple_type": "it has to be a list of database URLs",
+    "greater_than": "it has to be more than {gt}",
+    "greater_than_equal": "it has to be at least {ge}",
+    "literal_error": "it has to be one of {expected}",
+    "string_too_short": "it has to have at least {min_length} characters",
+    "string_too_long": "it may have at most {max_length} characters",
+}
+
+
+def environment_name(field: str) -> str:
+    """The environment variable of a setting."""
+    return f"DATABASE_{field.upper()}"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt one was probably meant to be."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.75)), None)
+
+
+def findings_of(
+    error: ValidationError, arguments: Mapping[str, object], known: Mapping[str, object]
+) -> tuple[Finding, ...]:
+    """One finding per error. `arguments` are what the caller passed, the rest came from the environment."""
+    return tuple(_finding(detail, arguments, known) for detail in error.errors(include_url=False))
+
+
+def _finding(detail: ErrorDetails, arguments: Mapping[str, object], known: Mapping[str, object]) -> Finding:
+    subject = ".".join(str(part) for part in detail["loc"]) or "settings"
+    field = str(detail["loc"][0]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        return _unknown(field, known)
+    if detail["type"] == "missing":
+        return _missing(field)
+    where = "the argument" if field in arguments else environment_name(field)
+    value = "" if field in _NEVER_ECHOED else f" {echo(detail['input'])}"
+    known_rule = _RULES.get(detail["type"])
+    rule = known_rule.format(**detail.get("ctx", {})) if known_rule else detail["msg"].removeprefix("Value error, ")
+    return Finding(
+        code="setting-not-valid",
+        severity=Severity.ERROR,
+        subject=subject,
+        seen=f"{where}{value} cannot be used",
+        why=rule,
+        fix=f"Correct {where if field not in arguments else field}, or leave it out where there is a default",
+    )
+
+
+def _unknown(field: str, known: Mapping[str, object]) -> Finding:
+    guess = closest(field, known)
+    return Finding(
+        code="setting-unknown",
+        severity=Severity.ERROR,
+        subject=field,
+        seen=f"there is no setting named {field}",
+        why="a setting that nothing reads would leave another value in force than you think",
+        fix=f"Did you mean {guess}?"
+        if guess
+        else "See the settings page; what create_engine takes goes in engine_options",
+    )
+
+
+def _missing(field: str) -> Finding:
+    return Finding(
+        code="setting-missing",
+        severity=Severity.ERROR,
+        subject=field,
+        seen=f"neither the argument {field} nor {environment_name(field)} is given",
+        why="there is no default for it",
+        fix=f"Set {environment_name(field)}, for example postgresql+asyncpg://user:password@host:5432/name",
+    )

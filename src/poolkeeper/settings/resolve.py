@@ -1,0 +1,128 @@
+"""From what was given to what acts: profile, provider and the settings that depend on each other. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from poolkeeper.facts import PROVIDERS, Provider, detect, mysql, postgres
+from poolkeeper.facts.provider import MYSQL
+from poolkeeper.settings.effective import SETTING_NAMES, EffectiveSettings, Origin, OriginKind
+from poolkeeper.settings.invalid import environment_name
+from poolkeeper.settings.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from poolkeeper.settings.schema import DatabaseSettings
+
+LIFE_SHARE = 0.75
+COMMAND_GRACE = 5.0
+
+
+class _Draft:
+    """Values and their origins while they are worked out. What the user chose is never overwritten."""
+
+    def __init__(self, given: DatabaseSettings) -> None:
+        self.values: dict[str, Any] = {name: getattr(given, name) for name in type(given).model_fields}
+        self.origins = {name: Origin(OriginKind.DEFAULT) for name in self.values}
+        for name in given.model_fields_set:
+            self.origins[name] = _origin_of(name, given.from_environment)
+
+    def derive(self, name: str, value: object, origin: Origin) -> None:
+        if not self.origins[name].chosen:
+            self.values[name], self.origins[name] = value, origin
+
+
+def _origin_of(name: str, from_environment: frozenset[str]) -> Origin:
+    if name in from_environment:
+        return Origin(OriginKind.ENVIRONMENT, environment_name(name))
+    return Origin(OriginKind.ARGUMENT)
+
+
+def effective(given: DatabaseSettings) -> EffectiveSettings:
+    """The effective settings, without findings."""
+    draft = _Draft(given)
+    _apply_profile(draft)
+    provider = _provider(given)
+    if given.provider is None:
+        draft.origins["provider"] = Origin(OriginKind.DERIVED, f"from the URL: {provider.recognised_by.value}")
+    _apply_provider(draft, provider)
+    _derive_command_timeout(draft)
+    _apply_pooler(draft, provider)
+    _apply_client_timeout(draft)
+    _apply_sqlite(draft)
+    values: dict[str, Any] = {**draft.values, "provider": provider}
+    values |= {name: dict(values[name]) for name in ("connect_args", "engine_options")}
+    origins = {name: draft.origins[name] for name in SETTING_NAMES if name in draft.origins}
+    return EffectiveSettings(**values, pooler=provider.mode, origins=origins)
+
+
+def _provider(given: DatabaseSettings) -> Provider:
+    return PROVIDERS[given.provider] if given.provider else detect(given.url.dialect, given.url.addresses)
+
+
+def _apply_profile(draft: _Draft) -> None:
+    profile = draft.values["profile"]
+    for name, value in PROFILES[profile].items():
+        draft.derive(name, value, Origin(OriginKind.PROFILE, profile))
+
+
+def _apply_provider(draft: _Draft, provider: Provider) -> None:
+    if (limit := provider.shortest_life) is not None and LIFE_SHARE * limit.value < draft.values["pool_recycle"]:
+        origin = Origin(OriginKind.PROVIDER, f"{provider.name}: 75 % of {limit.value:g} s")
+        draft.derive("pool_recycle", int(LIFE_SHARE * limit.value), origin)
+    keepalive = draft.values["tcp_keepalive"]
+    if (cut := provider.idle_cut) is not None and keepalive is not None and cut.value * LIFE_SHARE < keepalive:
+        origin = Origin(OriginKind.PROVIDER, f"{provider.name}: 75 % of {cut.value:g} s")
+        draft.derive("tcp_keepalive", int(cut.value * LIFE_SHARE), origin)
+    _apply_reserved(draft, provider)
+
+
+def _apply_reserved(draft: _Draft, provider: Provider) -> None:
+    fact = provider.reserved_connections
+    if fact is not None:
+        draft.derive("reserved_connections", int(fact.value), Origin(OriginKind.PROVIDER, provider.name))
+        return
+    dialect = draft.values["url"].dialect
+    direct_postgresql = dialect == "postgresql" and provider.mode == "none"
+    reserved = mysql.RESERVED_CONNECTIONS if dialect in MYSQL else postgres.SUPERUSER_RESERVED_CONNECTIONS
+    draft.derive(
+        "reserved_connections", reserved.value if direct_postgresql else 0, Origin(OriginKind.DEFAULT, dialect)
+    )
+    if draft.values["reserved_connections"] is None:
+        draft.values["reserved_connections"] = 0
+
+
+def _derive_command_timeout(draft: _Draft) -> None:
+    statement_timeout = draft.values["statement_timeout"]
+    if draft.origins["command_timeout"].kind is OriginKind.DEFAULT and statement_timeout is not None:
+        origin = Origin(OriginKind.DERIVED, f"statement_timeout + {COMMAND_GRACE:g} s")
+        draft.derive("command_timeout", statement_timeout + COMMAND_GRACE, origin)
+
+
+def _apply_pooler(draft: _Draft, provider: Provider) -> None:
+    if provider.mode != "none":
+        draft.derive(
+            "statement_timeout", None, Origin(OriginKind.PROVIDER, f"{provider.name}: not sent, the pooler refuses it")
+        )
+
+
+def _apply_client_timeout(draft: _Draft) -> None:
+    client_timeout, hold = draft.values["client_timeout"], draft.values["expected_hold"]
+    if client_timeout is None or not 0 < client_timeout - hold < draft.values["pool_timeout"]:
+        return
+    # The user's own pool_timeout gives way too: who waits longer than the caller does, waits for nobody.
+    draft.values["pool_timeout"] = client_timeout - hold
+    draft.origins["pool_timeout"] = Origin(
+        OriginKind.DERIVED, f"client_timeout {client_timeout:g} s - expected_hold {hold:g} s"
+    )
+
+
+def _apply_sqlite(draft: _Draft) -> None:
+    url = draft.values["url"]
+    if url.dialect != "sqlite":
+        return
+    for name in ("statement_timeout", "command_timeout"):
+        draft.derive(name, None, Origin(OriginKind.PROVIDER, "sqlite: no server to wait for"))
+    if url.in_memory:
+        origin = Origin(OriginKind.PROVIDER, "sqlite: an in-memory database lives in one connection")
+        for name, value in {"pool": "static", "pool_size": 1, "max_overflow": 0}.items():
+            draft.values[name], draft.origins[name] = value, origin

@@ -1,0 +1,165 @@
+"""The settings as they are given: names, types, units, limits, defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_serializer
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from poolkeeper.facts import PROVIDERS
+from poolkeeper.model import Finding, errors_in
+from poolkeeper.settings.dsn import Dsn
+from poolkeeper.settings.effective import EffectiveSettings
+from poolkeeper.settings.invalid import findings_of
+from poolkeeper.settings.masking import masked, masked_options
+from poolkeeper.settings.profiles import ProfileName
+from poolkeeper.settings.refused import SettingsRefused
+from poolkeeper.settings.resolve import effective
+
+ENVIRONMENT_PREFIX = "DATABASE_"
+
+
+def _not_a_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")  # noqa: TRY004 - pydantic reports ValueError only
+    return value
+
+
+def _known_provider(name: str) -> str:
+    if name not in PROVIDERS:
+        raise ValueError(f"not a known provider; known are {', '.join(PROVIDERS)}")
+    return name
+
+
+def _urls(value: object) -> object:
+    """URLs in one text are separated by commas or white space; a comma inside a URL is not followed by a scheme."""
+    return re.split(r"[,\s]+(?=[\w+]+://)", value.strip()) if isinstance(value, str) and value else value
+
+
+def _json_object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError('a JSON object is needed, such as {"name": "value"}') from None
+
+
+Seconds = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, BeforeValidator(_not_a_bool)]
+Count = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)]
+CountOrNone = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0)]
+Options = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)]
+
+
+class DatabaseSettings(BaseSettings):
+    """Everything that decides how a service reaches its database. All times are seconds.
+
+    A value comes from an argument, else from the environment (`DATABASE_POOL_SIZE`), else from the profile, the
+    provider, or the default. In the environment, `none` stands for None. Raises SettingsRefused with every problem at
+    once; neither that error nor the repr shows a secret.
+    """
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_parse_none_str="none",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    url: Dsn = Field(description="The primary database, `dialect+driver://user:password@host:port/name`.")
+    replica_urls: Annotated[tuple[Dsn, ...], NoDecode, BeforeValidator(_urls)] = Field(
+        (), description="Read-only copies of it, separated by commas."
+    )
+    profile: ProfileName = Field("bounded", description="The kind of process; decides the values below.")
+    provider: Annotated[str, BeforeValidator(_known_provider)] | None = Field(
+        None, description="What stands between the service and its database; recognised from the URL where it can be."
+    )
+    service: str | None = Field(None, min_length=1, max_length=40, description="Name shown in application_name.")
+
+    pool: Literal["queue", "null"] = Field("queue", description="Keep connections (queue), or open one per use (null).")
+    pool_size: Count = Field(20, description="Connections that a process keeps.")
+    max_overflow: CountOrNone = Field(0, description="Connections that it opens beyond pool_size for a while.")
+    pool_timeout: Seconds = Field(10, description="Longest wait for a connection, connecting included.")
+    pool_recycle: WholeSeconds = Field(3600, ge=-1, description="Age at which a connection is replaced; -1: never.")
+    pool_pre_ping: bool = Field(True, description="Never hand out a dead connection.")
+    pool_use_lifo: bool = Field(False, description="Hand out the connection used last, so that others fall idle.")
+
+    connect_timeout: Seconds = Field(5, description="Longest wait for one connection to open.")
+    statement_timeout: Seconds | None = Field(
+        30, description="The server ends a statement after this; none: the server's own setting."
+    )
+    command_timeout: Seconds | None = Field(
+        None, description="The client gives up on a silent server after this; none: never."
+    )
+    tcp_keepalive: Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)] | None = Field(
+        300, description="Silence after which TCP probes the peer; none: the system's own setting."
+    )
+
+    client_timeout: Seconds | None = Field(None, description="How long the service's own callers wait for an answer.")
+    expected_hold: Seconds = Field(0.1, description="How long a request usually keeps a connection.")
+    drain_timeout: Seconds = Field(10, description="How long a shutdown waits for connections in use.")
+    health_timeout: Seconds = Field(2, description="Longest wait of a health check.")
+
+    max_connections: Count | None = Field(None, description="The server's (or the pooler's) limit.")
+    reserved_connections: CountOrNone | None = Field(None, description="How many of those are kept for others.")
+    workers: Count | None = Field(None, description="Processes per instance.")
+    instances: Count | None = Field(None, description="Instances of the service, at the most.")
+    thread_limit: Count | None = Field(None, description="Threads that run sync endpoints.")
+
+    echo: bool = Field(False, description="Log every statement.")
+    echo_pool: bool = Field(False, description="Log every checkout and checkin.")
+    hide_parameters: bool = Field(True, description="Keep statement parameters out of logs and errors.")
+    connect_args: Options = Field(default_factory=dict, description="Arguments for the driver, as a JSON object.")
+    engine_options: Options = Field(
+        default_factory=dict, description="Anything else that create_engine takes, as a JSON object."
+    )
+
+    _from_environment: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def __init__(self, url: object = None, /, **values: Any) -> None:
+        given: dict[str, Any] = values if url is None else {"url": url, **values}
+        problems: tuple[Finding, ...] = ()
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            problems = findings_of(error, given, type(self).model_fields)
+        # Outside the except block: the ValidationError, which knows the input, must not hang on as the context.
+        if problems:
+            raise SettingsRefused(problems)
+        self._from_environment = frozenset(self.model_fields_set - given.keys())
+
+    @property
+    def from_environment(self) -> frozenset[str]:
+        """The names of the settings that the environment gave."""
+        return self._from_environment
+
+    def resolve(self, environ: Mapping[str, str] | None = None) -> EffectiveSettings:
+        """The settings as they act, with profile, provider and cross-checks applied.
+
+        `environ` tells about the process (serverless platforms, misspelt variables); None means this process's own.
+        Raises SettingsRefused with every finding of severity error.
+        """
+        examined = self.examine(environ)
+        if refused := errors_in(examined.findings):
+            raise SettingsRefused(refused)
+        return examined
+
+    def examine(self, environ: Mapping[str, str] | None = None) -> EffectiveSettings:
+        """The same with errors among the findings, where `resolve` raises: to show them, not to build on them."""
+        return effective(self)
+
+    @field_serializer("connect_args", "engine_options")
+    def _without_secrets(self, options: dict[str, object]) -> dict[str, object]:
+        return masked_options(options)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        for name, value in super().__repr_args__():
+            options = name in ("connect_args", "engine_options") and isinstance(value, dict)
+            yield name, masked("", value) if options else value
