@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from poolkeeper.drivers.base import ConnectOptions, Driver
+from poolkeeper.drivers.codes import is_lock_timeout, is_statement_timeout, number_of, sqlstate_of
+from poolkeeper.drivers.failures import classify_connect_failure
 from poolkeeper.drivers.registry import driver_for, known_drivers
 
-__all__ = ["ConnectOptions", "Driver", "driver_for", "known_drivers"]
+__all__ = [
+    "ConnectOptions",
+    "Driver",
+    "classify_connect_failure",
+    "driver_for",
+    "is_lock_timeout",
+    "is_statement_timeout",
+    "known_drivers",
+    "number_of",
+    "sqlstate_of",
+]

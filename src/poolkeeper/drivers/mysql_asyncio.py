@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
-from poolkeeper.drivers.mysql_session import session_setting, timed_out
+from poolkeeper.drivers.mysql_session import session_setting, timed_out, tls_missing
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.sockets import keep_alive
 
@@ -58,6 +58,12 @@ class MysqlAsyncio:
     def _transport(self, driver_connection: Any) -> Any:
         """The connection's asyncio transport, None once it is closed."""
 
+    def _refuse_plaintext(self, connection: Any, arguments: dict[str, Any]) -> None:
+        # aiomysql goes on without TLS when it was told to use it and the server has none.
+        transport = self._transport(connection)
+        if arguments.get("ssl") and transport.get_extra_info("sslcontext") is None:
+            raise import_module(self.errors_module).OperationalError(*tls_missing())
+
     def _creator(self, options: ConnectOptions) -> Any:
         async def connect(*args: Any, **kwargs: Any) -> Any:
             # The driver's own timeout ends with TCP; a server that accepts and never greets would hang for ever.
@@ -72,6 +78,7 @@ class MysqlAsyncio:
     async def _opened(self, options: ConnectOptions, args: Any, kwargs: Any) -> Any:
         connection = await import_module(self.module).connect(*args, **kwargs)
         try:
+            self._refuse_plaintext(connection, kwargs)
             keep_alive(self.socket_of(connection), options.tcp_keepalive)
             if (setting := session_setting(options)) is not None:
                 await connection.query(setting)

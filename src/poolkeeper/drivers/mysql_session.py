@@ -5,6 +5,7 @@ from __future__ import annotations
 from poolkeeper.drivers.base import ConnectOptions, milliseconds
 
 CANNOT_CONNECT = 2003
+TLS_ERROR = 2026
 
 
 def session_setting(options: ConnectOptions) -> str | None:
@@ -22,3 +23,8 @@ def session_setting(options: ConnectOptions) -> str | None:
 def timed_out(options: ConnectOptions) -> tuple[int, str]:
     """The arguments of the OperationalError that MySQL drivers raise for a host that does not answer."""
     return CANNOT_CONNECT, f"no connection within connect_timeout = {options.connect_timeout:g} s"
+
+
+def tls_missing() -> tuple[int, str]:
+    """The arguments of the OperationalError for a server without TLS when TLS was asked for."""
+    return TLS_ERROR, "SSL is required but the server does not support it"

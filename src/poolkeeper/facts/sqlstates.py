@@ -1,4 +1,4 @@
-"""Error codes that decide something: whether a connection is still good, whether a retry makes sense, what to answer."""
+"""Error codes that decide something: is the connection still good, does a retry make sense, what to answer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import date
 
 from poolkeeper.facts.fact import Fact
 
-_POSTGRESQL = "PostgreSQL documentation, appendix A (error codes)"
-_MYSQL = "MySQL 8.4 reference, error messages (server and client); MariaDB error code list"
+_POSTGRESQL = "PostgreSQL 18.4, errcodes.txt as installed with the server"
+_MYSQL = "MariaDB 10.11.19, errmsg-utf8.txt as installed with the server; PyMySQL 1.2.4, constants ER and CR"
 _AS_OF = date(2026, 11, 20)
 
 
@@ -36,7 +36,7 @@ MYSQL_TOO_MANY_CONNECTIONS = _mysql(1040, 1203, 1226)
 MYSQL_AUTHENTICATION = _mysql(1044, 1045, 1130, 1698)
 MYSQL_NO_SUCH_DATABASE = _mysql(1049)
 MYSQL_STOPPING = _mysql(1053)
-MYSQL_LOCK_TIMEOUT = _mysql(1205, 3572)
+MYSQL_LOCK_TIMEOUT = _mysql(1205)
 MYSQL_DEADLOCK = _mysql(1213)
 MYSQL_READ_ONLY = _mysql(1290, 1836)
 MYSQL_STATEMENT_TIMEOUT = _mysql(1969, 3024)
