@@ -1,0 +1,6 @@
+"""Databases as a service uses them: sessions, numbers, shutdown."""
+
+from poolkeeper.database.database import Database, State
+from poolkeeper.database.databases import Databases
+
+__all__ = ["Database", "Databases", "State"]

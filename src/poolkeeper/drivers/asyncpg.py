@@ -25,6 +25,7 @@ class Asyncpg:
 
     url: URL
     is_async: bool = True
+    serialises_commands: bool = False
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         ours: dict[str, Any] = {"timeout": None, "async_creator_fn": self._creator(options)}

@@ -36,6 +36,11 @@ class Driver(Protocol):
     @property
     def is_async(self) -> bool: ...
 
+    @property
+    def serialises_commands(self) -> bool:
+        """Whether a second task's command waits for the first one's answer, instead of breaking into it."""
+        ...
+
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         """What `create_engine` or `create_async_engine` takes as `connect_args`.
 

@@ -23,6 +23,7 @@ class MysqlAsyncio:
 
     url: URL
     is_async: bool = True
+    serialises_commands: bool = True
 
     module: ClassVar[str]
     errors_module: ClassVar[str]

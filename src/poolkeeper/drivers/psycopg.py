@@ -22,6 +22,7 @@ class Psycopg:
 
     url: URL
     is_async: bool = False
+    serialises_commands: bool = True
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         ours = _keepalives(options) | {
@@ -69,6 +70,7 @@ class PsycopgAsync(Psycopg):
     """The driver `postgresql+psycopg` of an asyncio engine."""
 
     is_async: bool = True
+    serialises_commands: bool = True
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         async def connect(*args: Any, **kwargs: Any) -> Any:

@@ -22,6 +22,7 @@ class Pymysql:
 
     url: URL
     is_async: bool = False
+    serialises_commands: bool = True
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         ours = {"program_name": fitting(options.application_name), "connect_timeout": options.connect_timeout}

@@ -18,6 +18,7 @@ class Pysqlite:
 
     url: URL
     is_async: bool = False
+    serialises_commands: bool = True
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         """The user's own only: no other option has a meaning for a file."""
@@ -42,6 +43,7 @@ class Aiosqlite(Pysqlite):
     """The driver `sqlite+aiosqlite`."""
 
     is_async: bool = True
+    serialises_commands: bool = True
 
     def is_closed(self, driver_connection: Any) -> bool:
         return driver_connection._connection is None or _is_closed(driver_connection._connection)

@@ -1,0 +1,11 @@
+"""The pools. The only room that may touch SQLAlchemy's underscore names."""
+
+from poolkeeper.pool.measured import (
+    Measured,
+    MeasuredAsyncQueuePool,
+    MeasuredNullPool,
+    MeasuredQueuePool,
+    MeasuredStaticPool,
+)
+
+__all__ = ["Measured", "MeasuredAsyncQueuePool", "MeasuredNullPool", "MeasuredQueuePool", "MeasuredStaticPool"]

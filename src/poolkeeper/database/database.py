@@ -1,0 +1,186 @@
+"""`Database`: one database of a service, with its engines, sessions, numbers and shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
+from typing import Any, Self
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+
+from poolkeeper.database.connectivity import Connectivity
+from poolkeeper.database.drain import drain
+from poolkeeper.database.engines import Engines
+from poolkeeper.database.ping import ping
+from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
+from poolkeeper.errors import PoolClosed
+from poolkeeper.model import PoolSnapshot, Severity
+from poolkeeper.settings import DatabaseSettings
+
+log = logging.getLogger("poolkeeper")
+
+
+class State(StrEnum):
+    """Where a `Database` stands. It gives out sessions in every state but CLOSED."""
+
+    NEW = "new"
+    READY = "ready"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class Database:
+    """A database as a service uses it: bounded engines, sessions that cannot lie about a commit, one shutdown.
+
+    `Database("postgresql+asyncpg://...", profile="high-traffic")`, or settings made elsewhere, or `from_env()`. The
+    keywords are the fields of `DatabaseSettings`. Raises `SettingsRefused` with every problem at once. Nothing is
+    connected before the first use.
+    """
+
+    def __init__(
+        self,
+        url: str | URL | DatabaseSettings | None = None,
+        *,
+        name: str = "default",
+        session_class: type[AsyncSession] = AsyncSession,
+        **settings: Any,
+    ) -> None:
+        given = url if isinstance(url, DatabaseSettings) else DatabaseSettings(url, **settings)
+        self.name = name
+        self.settings = given.resolve()
+        self.state = State.NEW
+        self.connectivity = Connectivity()
+        self._engines = Engines(self.settings, self.connectivity.report, session_class)
+        # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
+        self._sessions: set[object] = set()
+
+    @classmethod
+    def from_env(cls, *, name: str = "default", **settings: Any) -> Self:
+        """A database configured by `DATABASE_*` environment variables; arguments win over them."""
+        return cls(name=name, **settings)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """SQLAlchemy's `AsyncEngine`. Raises `ArgumentError` if the URL's driver is not an asyncio one."""
+        return self._engines.asyncio
+
+    @property
+    def sync_engine(self) -> Engine:
+        """SQLAlchemy's `Engine` for threads, with a pool of its own. Raises `ArgumentError` for an asyncio driver."""
+        return self._engines.threads
+
+    @asynccontextmanager
+    async def session(self, *, owner: str = "its `async with` block") -> AsyncIterator[AsyncSession]:
+        """A session for one unit of work: committed on success, rolled back on any exception, cancellation included.
+
+        A failing COMMIT raises. `owner` is what the session ends with, as told to whoever uses it later. Raises
+        `PoolClosed` after shutdown.
+        """
+        write, _ = self._engines.asyncio_makers
+        with self._counted():
+            async with async_unit_of_work(write, owner, commit=True) as session:
+                yield session
+
+    @asynccontextmanager
+    async def read_session(self, *, owner: str = "its `async with` block") -> AsyncIterator[AsyncSession]:
+        """A session that only reads, and refuses writes with `ReadOnlySession` before anything is sent.
+
+        On PostgreSQL and SQLite each statement is a transaction of its own and one round trip; two statements may see
+        different moments.
+        """
+        _, read = self._engines.asyncio_makers
+        with self._counted():
+            async with async_unit_of_work(read, owner, commit=False) as session:
+                yield session
+
+    @contextmanager
+    def sync_session(self, *, owner: str = "its `with` block") -> Iterator[Session]:
+        """`session()` for threads."""
+        write, _ = self._engines.thread_makers
+        with self._counted(), sync_unit_of_work(write, owner, commit=True) as session:
+            yield session
+
+    @contextmanager
+    def sync_read_session(self, *, owner: str = "its `with` block") -> Iterator[Session]:
+        """`read_session()` for threads."""
+        _, read = self._engines.thread_makers
+        with self._counted(), sync_unit_of_work(read, owner, commit=False) as session:
+            yield session
+
+    def snapshot(self) -> PoolSnapshot:
+        """What the pool is doing now, and who holds its connections."""
+        return self._engines.snapshot(self.name)
+
+    async def ping(self, timeout: float | None = None) -> float:
+        """The seconds that a `SELECT 1` takes, or raises what the database answers.
+
+        `timeout` bounds all of it, connecting included, and is `health_timeout` unless given; raises `TimeoutError`.
+        A pool that is in use to its last connection is left alone: the ping opens a connection of its own then.
+        """
+        engine = self._engines.in_use()
+        pool = self.snapshot()
+        if pool.idle == 0 and pool.capacity is not None and pool.in_use >= pool.capacity:
+            engine = self._engines.unpooled()
+        async with asyncio.timeout(self.settings.health_timeout if timeout is None else timeout):
+            return await ping(engine)
+
+    async def probe(self, timeout: float | None = None) -> float:
+        """`ping()` over a new connection that never touches the pool."""
+        async with asyncio.timeout(self.settings.health_timeout if timeout is None else timeout):
+            return await ping(self._engines.unpooled())
+
+    async def start(self) -> None:
+        """Open for sessions, and log the effective settings with their origins, and the warnings, secrets masked."""
+        self.state = State.READY
+        log.info("%s: settings in effect\n  %s", self.name, "\n  ".join(self.settings.report()))
+        for finding in self.settings.findings:
+            log.log(logging.INFO if finding.severity is Severity.INFO else logging.WARNING, "%s: %s", self.name, finding)
+
+    def begin_shutdown(self) -> None:
+        """Note that a shutdown has begun: readiness turns, while requests in flight still get their sessions."""
+        if self.state is State.READY:
+            self.state = State.DRAINING
+
+    async def close(self, deadline: float | None = None) -> bool:
+        """Refuse new sessions, wait up to `deadline` seconds for those that are open, close every connection.
+
+        `deadline` is `drain_timeout` unless given. Returns whether all work ended by itself; what did not is logged
+        with its route, and cut off. A cancellation ends the wait and still closes what is home. `start()` reopens.
+        """
+        self.state = State.CLOSED
+        seconds = self.settings.drain_timeout if deadline is None else deadline
+        try:
+            return await drain(self._engines.pooled, lambda: len(self._sessions), seconds, self.name)
+        finally:
+            await self._engines.dispose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        pool = self.snapshot()
+        limit = "no limit" if pool.capacity is None else pool.capacity
+        return (
+            f"<Database {self.name} {self.state}: {pool.in_use} in use, {pool.idle} idle, {pool.waiting} waiting of "
+            f"{limit}, {self.settings.url}>"
+        )
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self.state is State.CLOSED:
+            raise PoolClosed(f"Database {self.name!r} is shut down and gives out no sessions until it is started again.")
+        token = object()
+        self._sessions.add(token)
+        try:
+            yield
+        finally:
+            self._sessions.discard(token)

@@ -1,0 +1,64 @@
+"""Several databases of one service, by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+from poolkeeper.database.database import Database
+
+
+class Databases(Mapping[str, Database]):
+    """`Databases(orders=Database(...), legacy=Database(...))`: a read-only mapping that starts and closes them all."""
+
+    def __init__(self, **databases: Database) -> None:
+        self._databases = databases
+        for name, database in databases.items():
+            database.name = name
+
+    def __getitem__(self, name: str) -> Database:
+        try:
+            return self._databases[name]
+        except KeyError:
+            raise KeyError(f"no database named {name!r}; there are {', '.join(self._databases)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._databases)
+
+    def __len__(self) -> int:
+        return len(self._databases)
+
+    async def start(self) -> None:
+        """Start every database."""
+        for database in self.values():
+            await database.start()
+
+    def begin_shutdown(self) -> None:
+        """Turn the readiness of every database."""
+        for database in self.values():
+            database.begin_shutdown()
+
+    async def close(self, deadline: float | None = None) -> bool:
+        """Close every database at the same time, each within `deadline` seconds (its own `drain_timeout` unless given).
+
+        One that fails to close keeps none of the others from closing; all failures are raised together as an
+        ExceptionGroup at the end. Returns whether all work ended by itself.
+        """
+        results = await asyncio.gather(
+            *(database.close(deadline) for database in self.values()), return_exceptions=True
+        )
+        failures = [result for result in results if isinstance(result, Exception)]
+        if failures:
+            raise ExceptionGroup("databases that could not be closed", failures)
+        return all(results)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Databases {', '.join(self) or 'none'}>"

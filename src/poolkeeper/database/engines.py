@@ -1,0 +1,91 @@
+"""The engines of one database, each made at its first use, with its session factories and its register of checkouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+
+from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
+from poolkeeper.drivers import Driver
+from poolkeeper.engine import ConnectObserver, build_async_engine, build_sync_engine
+from poolkeeper.model import PoolSnapshot
+from poolkeeper.observe import Checkouts
+from poolkeeper.settings import EffectiveSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PooledEngine:
+    """An engine in its synchronous face, as pool events see it, with its driver and its checkouts."""
+
+    engine: Engine
+    driver: Driver
+    checkouts: Checkouts
+
+
+class Engines:
+    """At most one asyncio engine and one for threads; psycopg can have both, each with a pool of its own."""
+
+    def __init__(
+        self, settings: EffectiveSettings, observer: ConnectObserver, session_class: type[AsyncSession]
+    ) -> None:
+        self._settings = settings
+        self._observer = observer
+        self._session_class = session_class
+        self.pooled: list[PooledEngine] = []
+
+    @cached_property
+    def asyncio(self) -> AsyncEngine:
+        engine, driver = build_async_engine(self._settings, self._observer)
+        self.pooled.append(PooledEngine(engine.sync_engine, driver, Checkouts(engine.sync_engine)))
+        return engine
+
+    @cached_property
+    def threads(self) -> Engine:
+        engine, driver = build_sync_engine(self._settings, self._observer)
+        self.pooled.append(PooledEngine(engine, driver, Checkouts(engine)))
+        return engine
+
+    @cached_property
+    def asyncio_makers(self) -> tuple[async_sessionmaker[AsyncSession], async_sessionmaker[AsyncSession]]:
+        """Session factories for writing and for reading."""
+        return async_makers(self.asyncio, self._session_class)
+
+    @cached_property
+    def thread_makers(self) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
+        return sync_makers(self.threads)
+
+    def in_use(self) -> AsyncEngine | Engine:
+        """The engine that the service works with: the one made first, or else the one that suits the driver."""
+        if self.pooled:
+            return self.threads if "asyncio" not in self.__dict__ else self.asyncio
+        return self.asyncio if self._settings.supports_async else self.threads
+
+    def unpooled(self) -> AsyncEngine | Engine:
+        """An engine of the same kind that keeps no connections, for looking at the database past the pool."""
+        build = build_async_engine if isinstance(self.in_use(), AsyncEngine) else build_sync_engine
+        engine, _ = build(self._settings, self._observer, pooled=False)
+        return engine
+
+    def snapshot(self, name: str) -> PoolSnapshot:
+        """The numbers of all pools of this database as one."""
+        pools = [pooled.checkouts.snapshot(name) for pooled in self.pooled]
+        limits = [pool.capacity for pool in pools if pool.capacity is not None]
+        return PoolSnapshot(
+            name=name,
+            capacity=sum(limits) if limits and len(limits) == len(pools) else None,
+            in_use=sum(pool.in_use for pool in pools),
+            idle=sum(pool.idle for pool in pools),
+            waiting=sum(pool.waiting for pool in pools),
+            holders=tuple(sorted((held for pool in pools for held in pool.holders), key=lambda held: -held.seconds)),
+        )
+
+    async def dispose(self) -> None:
+        """Close every connection that is home."""
+        if "asyncio" in self.__dict__:
+            await self.asyncio.dispose()
+        if "threads" in self.__dict__:
+            self.threads.dispose()

@@ -1,0 +1,113 @@
+"""Units of work: a session that commits on success, rolls back on any exception and always comes home."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+
+from poolkeeper.database.cleanup import to_completion
+from poolkeeper.database.read_only import refuse_flushes, refuse_writes
+from poolkeeper.database.released import release
+
+# A single read is one round trip in the driver's autocommit and three in a transaction. On MySQL, switching autocommit
+# costs round trips of its own, so a read session there is a transaction that is rolled back.
+_READ_OPTIONS = {
+    "postgresql": {"isolation_level": "AUTOCOMMIT"},
+    "sqlite": {"isolation_level": "AUTOCOMMIT"},
+}
+
+
+class ReadSession(Session):
+    """The synchronous half of a session that only reads."""
+
+
+refuse_flushes(ReadSession)
+
+
+def read_options(dialect: str) -> dict[str, str]:
+    """The execution options of an engine for read sessions."""
+    return _READ_OPTIONS.get(dialect, {})
+
+
+def async_makers(
+    engine: AsyncEngine, session_class: type[AsyncSession]
+) -> tuple[async_sessionmaker[AsyncSession], async_sessionmaker[AsyncSession]]:
+    """Session factories for writing and for reading."""
+    read_engine = engine.execution_options(**read_options(engine.dialect.name))
+    refuse_writes(read_engine.sync_engine)
+    # close_resets_only=False: a session that is over stays over, instead of silently beginning a new transaction.
+    return (
+        async_sessionmaker(engine, class_=session_class, expire_on_commit=False, close_resets_only=False),
+        async_sessionmaker(
+            read_engine,
+            class_=session_class,
+            sync_session_class=ReadSession,
+            expire_on_commit=False,
+            close_resets_only=False,
+        ),
+    )
+
+
+def sync_makers(engine: Engine) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
+    """The same for threads."""
+    read_engine = engine.execution_options(**read_options(engine.dialect.name))
+    refuse_writes(read_engine)
+    return (
+        sessionmaker(engine, expire_on_commit=False, close_resets_only=False),
+        sessionmaker(read_engine, class_=ReadSession, expire_on_commit=False, close_resets_only=False),
+    )
+
+
+@asynccontextmanager
+async def async_unit_of_work(
+    make: Callable[[], AsyncSession], owner: str, *, commit: bool
+) -> AsyncIterator[AsyncSession]:
+    """One session from `make`, closed at the end; `owner` is what it ends with, for the advice to later users.
+
+    On success the work is committed if `commit` is set; a failing COMMIT raises. On any exception, cancellation
+    included, the transaction is rolled back first, in a task of its own that a cancellation cannot interrupt.
+    """
+    session = make()
+    try:
+        yield session
+        if commit:
+            await session.commit()
+    except BaseException:
+        await to_completion(_roll_back(session))
+        raise
+    else:
+        await to_completion(session.close()) if session.in_transaction() else await session.close()
+    finally:
+        release(session, owner)
+
+
+async def _roll_back(session: AsyncSession) -> None:
+    # After a failed COMMIT, close() alone would hand the connection back with its transaction open.
+    try:
+        await session.rollback()
+    finally:
+        await session.close()
+
+
+@contextmanager
+def sync_unit_of_work(make: Callable[[], Session], owner: str, *, commit: bool) -> Iterator[Session]:
+    """The same for threads."""
+    session = make()
+    try:
+        yield session
+        if commit:
+            session.commit()
+    except BaseException:
+        try:
+            session.rollback()
+        finally:
+            session.close()
+        raise
+    else:
+        session.close()
+    finally:
+        release(session, owner)

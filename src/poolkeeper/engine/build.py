@@ -1,0 +1,101 @@
+"""Build engines from effective settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import Pool
+
+from poolkeeper.drivers import ConnectOptions, Driver, driver_for
+from poolkeeper.engine.commands import Commands
+from poolkeeper.engine.commits import refuse_lost_commits
+from poolkeeper.engine.connects import ConnectObserver, classify_connects
+from poolkeeper.engine.deadlines import LoopTimers, Timers, thread_timers
+from poolkeeper.pool import MeasuredAsyncQueuePool, MeasuredNullPool, MeasuredQueuePool, MeasuredStaticPool
+from poolkeeper.settings import EffectiveSettings
+
+
+def build_async_engine(
+    settings: EffectiveSettings, observer: ConnectObserver, *, pooled: bool = True
+) -> tuple[AsyncEngine, Driver]:
+    """An `AsyncEngine` with the bounds, timeouts and guards that the settings ask for, and its driver.
+
+    Nothing is connected yet; `observer` hears how each attempt to connect ends. Raises `sqlalchemy.exc.ArgumentError`
+    for a driver that is not an asyncio one.
+    """
+    url = make_url(settings.url.secret)
+    driver = driver_for(url, is_async=True)
+    pool = MeasuredAsyncQueuePool if pooled else MeasuredNullPool
+    engine = create_async_engine(url, **_engine_arguments(settings, driver, pool))
+    _guard(engine.sync_engine, settings, driver, LoopTimers(), observer)
+    return engine, driver
+
+
+def build_sync_engine(
+    settings: EffectiveSettings, observer: ConnectObserver, *, pooled: bool = True
+) -> tuple[Engine, Driver]:
+    """The same for threads: an `Engine` on psycopg, PyMySQL or sqlite3."""
+    url = make_url(settings.url.secret)
+    driver = driver_for(url, is_async=False)
+    pool = MeasuredQueuePool if pooled else MeasuredNullPool
+    engine = create_engine(url, **_engine_arguments(settings, driver, pool))
+    _guard(engine, settings, driver, thread_timers, observer)
+    return engine, driver
+
+
+def connect_options(settings: EffectiveSettings) -> ConnectOptions:
+    """What the driver is told about each connection."""
+    transaction_pooler = settings.pooler == "transaction"
+    return ConnectOptions(
+        application_name=_application_name(settings),
+        connect_timeout=settings.connect_timeout,
+        statement_timeout=settings.statement_timeout,
+        tcp_keepalive=settings.tcp_keepalive,
+        prepared_statements=not transaction_pooler,
+        startup_parameters=not transaction_pooler,
+        driver_arguments=settings.connect_args,
+    )
+
+
+def _application_name(settings: EffectiveSettings) -> str:
+    """Who this is, as the server's process list shows it: service/host/process."""
+    return f"{settings.service or 'poolkeeper'}/{socket.gethostname()}/{os.getpid()}"
+
+
+def _engine_arguments(settings: EffectiveSettings, driver: Driver, pool: type[Pool]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "connect_args": driver.connect_args(connect_options(settings)),
+        "echo": settings.echo,
+        "echo_pool": settings.echo_pool,
+        "hide_parameters": settings.hide_parameters,
+    }
+    return arguments | _pool_arguments(settings, pool) | dict(settings.engine_options)
+
+
+def _pool_arguments(settings: EffectiveSettings, pool: type[Pool]) -> dict[str, Any]:
+    if settings.pool == "static":
+        return {"poolclass": MeasuredStaticPool}
+    if settings.pool == "null" or pool is MeasuredNullPool:
+        return {"poolclass": MeasuredNullPool}
+    return {
+        "poolclass": pool,
+        "pool_size": settings.pool_size,
+        "max_overflow": settings.max_overflow,
+        "pool_timeout": settings.pool_timeout,
+        "pool_recycle": settings.pool_recycle,
+        "pool_pre_ping": settings.pool_pre_ping,
+        "pool_use_lifo": settings.pool_use_lifo,
+    }
+
+
+def _guard(
+    engine: Engine, settings: EffectiveSettings, driver: Driver, timers: Timers, observer: ConnectObserver
+) -> None:
+    driver.attach(engine, connect_options(settings))
+    classify_connects(engine.dialect, str(settings.url), observer)
+    Commands(driver, timers, settings.command_timeout).watch(engine)
+    refuse_lost_commits(engine)

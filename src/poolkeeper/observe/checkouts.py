@@ -1,0 +1,83 @@
+"""Who has which connection: a register of an engine's checkouts, kept by SQLAlchemy's pool events."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from poolkeeper.model import Holder, PoolSnapshot
+from poolkeeper.observe.request import current_scope, route_of
+from poolkeeper.pool import Measured
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkout:
+    """One connection in somebody's hands since `started` (on the monotonic clock)."""
+
+    task: asyncio.Task[Any] | None
+    thread: str
+    scope: Mapping[str, Any] | None
+    started: float
+    driver_connection: Any
+
+    def holder(self, now: float) -> Holder:
+        name = self.task.get_name() if self.task is not None else self.thread
+        return Holder(task=name, route=route_of(self.scope), seconds=now - self.started)
+
+
+class Checkouts:
+    """The register. Entries are added and removed by the pool itself, so it cannot disagree with the pool."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._open: dict[ConnectionPoolEntry, Checkout] = {}
+        event.listen(engine, "checkout", self._checked_out)
+        event.listen(engine, "checkin", self._returned)
+        event.listen(engine, "detach", self._returned)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self) -> tuple[Checkout, ...]:
+        """The checkouts of this moment, the longest held first."""
+        return tuple(sorted(self._open.values(), key=lambda checkout: checkout.started))
+
+    def snapshot(self, name: str) -> PoolSnapshot:
+        """The pool's numbers and holders at this moment."""
+        now, pool = time.monotonic(), self._engine.pool
+        measured = pool if isinstance(pool, Measured) else None
+        holders = tuple(checkout.holder(now) for checkout in self.open())
+        return PoolSnapshot(
+            name=name,
+            capacity=measured.capacity if measured else None,
+            in_use=len(holders),
+            idle=measured.idle if measured else 0,
+            waiting=measured.waiting if measured else 0,
+            holders=holders,
+        )
+
+    def _checked_out(self, _dbapi: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+        self._open[record] = Checkout(
+            task=_current_task(),
+            thread=threading.current_thread().name,
+            scope=current_scope.get(),
+            started=time.monotonic(),
+            driver_connection=proxy.driver_connection,
+        )
+
+    def _returned(self, _dbapi: Any, record: ConnectionPoolEntry) -> None:
+        self._open.pop(record, None)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
