@@ -3,6 +3,7 @@
 from poolkeeper.drill.client import HttpClient, Response, ResponseCutOff
 from poolkeeper.drill.histogram import Histogram
 from poolkeeper.drill.load import Load, LoadResult, Recorder, Second, steady
+from poolkeeper.drill.load_process import LoadProcess, SteadyLoad
 from poolkeeper.drill.service import Service, ServiceFailed, reference_service
 from poolkeeper.drill.traffic import ORDERS_MIX, Call, OrdersTraffic, Traffic
 
@@ -12,6 +13,7 @@ __all__ = [
     "Histogram",
     "HttpClient",
     "Load",
+    "LoadProcess",
     "LoadResult",
     "OrdersTraffic",
     "Recorder",
@@ -20,6 +22,7 @@ __all__ = [
     "Second",
     "Service",
     "ServiceFailed",
+    "SteadyLoad",
     "Traffic",
     "reference_service",
     "steady",
