@@ -2,6 +2,7 @@
 
 from poolkeeper.testing.postgres.embedded import EmbeddedPostgres
 from poolkeeper.testing.postgres.errors import EmbeddedPostgresError
+from poolkeeper.testing.postgres.replica import Replica
 from poolkeeper.testing.postgres.server import Backend
 
-__all__ = ["Backend", "EmbeddedPostgres", "EmbeddedPostgresError"]
+__all__ = ["Backend", "EmbeddedPostgres", "EmbeddedPostgresError", "Replica"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from poolkeeper.testing.postgres.folder import OwnedFolder
 from poolkeeper.testing.postgres.launcher import Launcher
 from poolkeeper.testing.postgres.processes import end_postmasters_below
 from poolkeeper.testing.postgres.programs import Version
+from poolkeeper.testing.postgres.replica import Replica
 from poolkeeper.testing.postgres.server import CONFIGURATION, Credentials, Server
 from poolkeeper.testing.postgres.watchdog import Watchdog
 
@@ -19,9 +21,16 @@ from poolkeeper.testing.postgres.watchdog import Watchdog
 _SOCKET_PATH_LIMIT = 107
 _LONGEST_SOCKET = ".s.PGSQL.65535.lock"
 
-# Tests want speed, not survival of a power cut. A killed server still recovers: the kernel keeps what was written.
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-_REPLICABLE = {"wal_level": "replica", "max_wal_senders": "10", "hot_standby": "on", "wal_keep_size": "256MB"}
+# Tests want speed, not survival of a power cut. A killed server still recovers every commit: the kernel keeps what was
+# written. That is why synchronous_commit stays on: without it a commit is reported before it is written at all.
+_FAST = {"fsync": "off", "full_page_writes": "off"}
+_REPLICABLE = {
+    "wal_level": "replica",
+    "max_wal_senders": "10",
+    "hot_standby": "on",
+    "wal_keep_size": "256MB",
+    "wal_retrieve_retry_interval": "100ms",  # a replica finds its restarted primary soon
+}
 # Dynamic shared memory as files below the data folder: nothing stays in the machine's /dev/shm after a kill.
 _TIDY = {"dynamic_shared_memory_type": "mmap"}
 
@@ -66,11 +75,12 @@ class EmbeddedPostgres(Server):
                 credentials=Credentials(user, database, password),
                 settings={"max_connections": str(max_connections)} | _FAST | _REPLICABLE | _TIDY | dict(settings or {}),
             )
-            self._launcher.new_folder(self.socket_folder)
+            self.launcher.new_folder(self.socket_folder)
         except BaseException:
             self._give_folders_up()
             raise
         self._watchdog: Watchdog | None = None
+        self._replicas: list[Replica] = []
 
     @property
     def folder(self) -> Path:
@@ -101,9 +111,25 @@ class EmbeddedPostgres(Server):
             super().start(timeout)
             self._make_database()
 
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        return tuple(self._replicas)
+
+    def add_replica(self) -> Replica:
+        """Make a streaming replica of this running server and start it. It is closed together with the primary."""
+        with self._switch:
+            replica = Replica(f"replica-{len(self._replicas) + 1}", self)
+            self._replicas.append(replica)
+            shutil.rmtree(replica.data, ignore_errors=True)
+            replica.copy_primary()
+            replica.start()
+            return replica
+
     def close(self) -> None:
         """Stop everything and remove the folder when it is a temporary one. Safe to call twice."""
         with self._switch:
+            for replica in self._replicas:
+                replica.close()
             super().close()
             self._give_folders_up()
             if self._watchdog is not None:
@@ -118,20 +144,20 @@ class EmbeddedPostgres(Server):
         return self._owned[-1].path / "run"
 
     def _initialise(self) -> None:
-        self._launcher.new_folder(self.data)
+        self.launcher.new_folder(self.data)
         arguments = ["--no-sync", "--no-locale", "--encoding=UTF8", f"--auth={self._auth}"]
-        password = self._credentials.password
-        secret = self._launcher.new_secret(self.socket_folder / "password", f"{password}\n") if password else None
+        password = self.credentials.password
+        secret = self.launcher.new_secret(self.socket_folder / "password", f"{password}\n") if password else None
         if secret:
             arguments.append(f"--pwfile={secret}")
-        self._launcher.run("initdb", "-D", self.data, "--username", self._credentials.user, *arguments)
+        self.launcher.run("initdb", "-D", self.data, "--username", self.credentials.user, *arguments)
         if secret:
             secret.unlink()
         with (self.data / "postgresql.conf").open("a") as configuration:
             configuration.write(f"include_if_exists = '{CONFIGURATION}'\n")
 
     def _make_database(self) -> None:
-        name = self._credentials.database
+        name = self.credentials.database
         literal, identifier = name.replace("'", "''"), name.replace('"', '""')
         exists = self.query(f"SELECT 1 FROM pg_database WHERE datname = '{literal}'", database="postgres")  # noqa: S608
         if not exists:

@@ -72,9 +72,9 @@ class Server:
         self.data = folder / name
         self.log = folder / f"{name}.log"
         self.socket_folder = socket_folder
-        self._launcher = launcher
-        self._credentials = credentials
-        self._settings = dict(settings)
+        self.launcher = launcher
+        self.credentials = credentials
+        self.settings = dict(settings)
         self._reserved = ReservedPort()
         self._process: subprocess.Popen[bytes] | None = None
         self._switch = threading.RLock()
@@ -105,11 +105,11 @@ class Server:
         """A SQLAlchemy URL over TCP, password included. `driver` is asyncpg, psycopg, ... or empty."""
         return URL.create(
             f"postgresql+{driver}" if driver else "postgresql",
-            username=self._credentials.user,
-            password=self._credentials.password,
+            username=self.credentials.user,
+            password=self.credentials.password,
             host=LOOPBACK,
             port=self.port,
-            database=database or self._credentials.database,
+            database=database or self.credentials.database,
         ).render_as_string(hide_password=False)
 
     def start(self, timeout: float = 30.0) -> None:
@@ -123,7 +123,7 @@ class Server:
                 return
             end_postmaster(self.data)
             self._write_settings()
-            self._process = self._launcher.start("postgres", "-D", self.data, log=self.log)
+            self._process = self.launcher.start("postgres", "-D", self.data, log=self.log)
             self._wait_until_ready(self._process, time.monotonic() + timeout)
 
     def stop(self, mode: StopMode = "fast", timeout: float = 30.0) -> None:
@@ -173,8 +173,8 @@ class Server:
 
         No driver is needed and no pool is involved, so a test can look from outside. Raises `EmbeddedPostgresError`.
         """
-        credentials = self._credentials
-        output = self._launcher.run(
+        credentials = self.credentials
+        output = self.launcher.run(
             "psql",
             *("--no-psqlrc", "--csv", "--tuples-only", "--quiet", f"--pset=null={_NULL}"),
             *("--host", self.socket_folder, "--port", str(self.port), "--username", credentials.user),
@@ -209,7 +209,7 @@ class Server:
         return len(rows)
 
     def _write_settings(self) -> None:
-        given = self._settings | {
+        given = self.settings | {
             "port": str(self.port),
             "listen_addresses": LOOPBACK,
             "unix_socket_directories": str(self.socket_folder),
