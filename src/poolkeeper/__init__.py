@@ -1,4 +1,4 @@
-"""poolkeeper keeps the database connections of FastAPI + SQLAlchemy services healthy, and explains them when they are not."""
+"""Keeps the database connections of FastAPI + SQLAlchemy services healthy, and explains them when they are not."""
 
 from importlib.metadata import version
 

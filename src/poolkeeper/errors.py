@@ -1,4 +1,4 @@
-"""What can go wrong, as types. Each is also an error of SQLAlchemy's own family, so that existing handlers keep working."""
+"""What can go wrong, as types. Each is an error of SQLAlchemy's own family too: existing handlers keep working."""
 
 from __future__ import annotations
 

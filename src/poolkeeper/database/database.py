@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any, Self
@@ -75,7 +75,7 @@ class Database:
         return self._engines.threads
 
     @asynccontextmanager
-    async def session(self, *, owner: str = "its `async with` block") -> AsyncIterator[AsyncSession]:
+    async def session(self, *, owner: str = "its `async with` block") -> AsyncGenerator[AsyncSession]:
         """A session for one unit of work: committed on success, rolled back on any exception, cancellation included.
 
         A failing COMMIT raises. `owner` is what the session ends with, as told to whoever uses it later. Raises
@@ -87,7 +87,7 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def read_session(self, *, owner: str = "its `async with` block") -> AsyncIterator[AsyncSession]:
+    async def read_session(self, *, owner: str = "its `async with` block") -> AsyncGenerator[AsyncSession]:
         """A session that only reads, and refuses writes with `ReadOnlySession` before anything is sent.
 
         On PostgreSQL and SQLite each statement is a transaction of its own and one round trip; two statements may see
@@ -99,14 +99,14 @@ class Database:
                 yield session
 
     @contextmanager
-    def sync_session(self, *, owner: str = "its `with` block") -> Iterator[Session]:
+    def sync_session(self, *, owner: str = "its `with` block") -> Generator[Session]:
         """`session()` for threads."""
         write, _ = self._engines.thread_makers
         with self._counted(), sync_unit_of_work(write, owner, commit=True) as session:
             yield session
 
     @contextmanager
-    def sync_read_session(self, *, owner: str = "its `with` block") -> Iterator[Session]:
+    def sync_read_session(self, *, owner: str = "its `with` block") -> Generator[Session]:
         """`read_session()` for threads."""
         _, read = self._engines.thread_makers
         with self._counted(), sync_unit_of_work(read, owner, commit=False) as session:
@@ -139,7 +139,9 @@ class Database:
         self.state = State.READY
         log.info("%s: settings in effect\n  %s", self.name, "\n  ".join(self.settings.report()))
         for finding in self.settings.findings:
-            log.log(logging.INFO if finding.severity is Severity.INFO else logging.WARNING, "%s: %s", self.name, finding)
+            log.log(
+                logging.INFO if finding.severity is Severity.INFO else logging.WARNING, "%s: %s", self.name, finding
+            )
 
     def begin_shutdown(self) -> None:
         """Note that a shutdown has begun: readiness turns, while requests in flight still get their sessions."""
@@ -175,9 +177,11 @@ class Database:
         )
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self) -> Generator[None]:
         if self.state is State.CLOSED:
-            raise PoolClosed(f"Database {self.name!r} is shut down and gives out no sessions until it is started again.")
+            raise PoolClosed(
+                f"Database {self.name!r} is shut down and gives out no sessions until it is started again."
+            )
         token = object()
         self._sessions.add(token)
         try:

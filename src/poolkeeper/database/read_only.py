@@ -87,6 +87,6 @@ def refuse_flushes(session_class: type[Session]) -> None:
 
 def _refusal(reason: str) -> ReadOnlySession:
     return ReadOnlySession(
-        f"A read session does not write: {reason}. Nothing was sent. Use `keeper.write` or `db.session()`, or `db.engine` "
-        "for a statement that only looks like a write."
+        f"A read session does not write: {reason}. Nothing was sent. Use `keeper.write` or `db.session()`, or "
+        "`db.engine` for a statement that only looks like a write."
     )

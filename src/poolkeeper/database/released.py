@@ -38,7 +38,8 @@ def release(session: AsyncSession | Session, owner: str) -> None:
     is_async = isinstance(session, AsyncSession)
     call = "async with db.session() as session" if is_async else "with db.sync_session() as session"
     session.info["poolkeeper.advice"] = ADVICE.format(owner=owner, call=call)
-    session.__class__ = _released(type(session))
+    session_class: Any = type(session)
+    session.__class__ = _released(session_class)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy import Engine
@@ -65,7 +65,7 @@ def sync_makers(engine: Engine) -> tuple[sessionmaker[Session], sessionmaker[Rea
 @asynccontextmanager
 async def async_unit_of_work(
     make: Callable[[], AsyncSession], owner: str, *, commit: bool
-) -> AsyncIterator[AsyncSession]:
+) -> AsyncGenerator[AsyncSession]:
     """One session from `make`, closed at the end; `owner` is what it ends with, for the advice to later users.
 
     On success the work is committed if `commit` is set; a failing COMMIT raises. On any exception, cancellation
@@ -94,7 +94,7 @@ async def _roll_back(session: AsyncSession) -> None:
 
 
 @contextmanager
-def sync_unit_of_work(make: Callable[[], Session], owner: str, *, commit: bool) -> Iterator[Session]:
+def sync_unit_of_work(make: Callable[[], Session], owner: str, *, commit: bool) -> Generator[Session]:
     """The same for threads."""
     session = make()
     try:

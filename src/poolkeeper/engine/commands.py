@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +67,7 @@ class Commands:
         setattr(dialect, name, guarded)
 
     @contextmanager
-    def _under_way(self, connection: Any, *, exclusive: bool) -> Iterator[None]:
+    def _under_way(self, connection: Any, *, exclusive: bool) -> Generator[None]:
         key = id(connection)
         others = self._running.setdefault(key, [])
         command = Command(task=_current_task_name())
@@ -110,7 +110,7 @@ class Commands:
 
 
 def _discard_connection(context: ExceptionContext) -> None:
-    context.is_disconnect = True  # type: ignore[misc]
+    context.is_disconnect = True
     # The fault is this connection's alone; its siblings are healthy.
     context.invalidate_pool_on_disconnect = False
 

@@ -30,6 +30,8 @@ class LoopTimers:
 class ThreadTimers:
     """Timers for threads: one daemon thread serves all of them, started with the first and anew after a fork."""
 
+    _running: bool
+
     def __init__(self) -> None:
         self._start_over()
 

@@ -60,7 +60,7 @@ class MeasuredQueuePool(Measured, QueuePool):
         return self.checkedin()
 
 
-class MeasuredAsyncQueuePool(MeasuredQueuePool, AsyncAdaptedQueuePool):  # type: ignore[misc]
+class MeasuredAsyncQueuePool(MeasuredQueuePool, AsyncAdaptedQueuePool):
     """The bounded pool of an `AsyncEngine`."""
 
 

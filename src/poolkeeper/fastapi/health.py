@@ -1,0 +1,106 @@
+"""The health routes: is the process alive, should it get traffic, does the database answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import exc
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from poolkeeper.database import Database, State
+from poolkeeper.fastapi.problems import problem_of
+
+# A database that was down is asked again at most this often (seconds), however many probes arrive.
+_ASK_AGAIN_AFTER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPaths:
+    """Where the health routes live; None leaves one out."""
+
+    live: str | None = "/health/live"
+    ready: str | None = "/health/ready"
+    db: str | None = "/health/db"
+
+
+class Health:
+    """Answers the three questions for one database. No answer holds a DSN, a host or an SQL parameter."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asking = asyncio.Lock()
+        self._asked = 0.0
+
+    def routes(self, paths: HealthPaths) -> list[Route]:
+        answers = ((paths.live, self.live), (paths.ready, self.ready), (paths.db, self.db))
+        return [Route(path, answer, include_in_schema=False) for path, answer in answers if path is not None]
+
+    async def live(self, _request: Request) -> JSONResponse:
+        """200 as long as the event loop turns. Restarting a process does not mend its database."""
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self, _request: Request) -> JSONResponse:
+        """Whether to send traffic here, from what is known: a database that is well is not asked, and never woken.
+
+        Only while the latest attempt to connect has failed is the database asked, over a connection of its own,
+        because without traffic nobody else would notice that it is back.
+        """
+        reason = self._unready() or await self._unreachable()
+        if reason is not None:
+            return _unavailable({"status": "unready", "reason": reason})
+        return JSONResponse({"status": "ready"})
+
+    async def db(self, _request: Request) -> JSONResponse:
+        """Ask the database now."""
+        pool = _numbers(self._database)
+        try:
+            latency = await self._database.ping()
+        except (exc.SQLAlchemyError, TimeoutError, OSError) as error:
+            return _unavailable({"status": "unhealthy", "reason": reason_of(error), "pool": pool})
+        return JSONResponse({"status": "ok", "latency_ms": round(latency * 1000, 3), "pool": pool})
+
+    def _unready(self) -> str | None:
+        match self._database.state:
+            case State.NEW:
+                return "starting"
+            case State.DRAINING | State.CLOSED:
+                return "draining"
+            case State.READY:
+                return "pool-saturated" if self._database.snapshot().saturated else None
+
+    async def _unreachable(self) -> str | None:
+        connectivity = self._database.connectivity
+        async with self._asking:
+            if connectivity.failure is not None and time.monotonic() - self._asked >= _ASK_AGAIN_AFTER:
+                self._asked = time.monotonic()
+                await self._ask()
+        return None if connectivity.failure is None else reason_of(connectivity.failure)
+
+    async def _ask(self) -> None:
+        try:
+            await self._database.probe()
+        except (exc.SQLAlchemyError, TimeoutError):
+            return  # the engine has reported how the attempt ended
+
+
+def reason_of(error: BaseException) -> str:
+    """The kind of trouble, in the words of the error responses."""
+    problem = problem_of(error)
+    if problem is not None:
+        return problem.kind
+    return "timeout" if isinstance(error, TimeoutError) else "database-error"
+
+
+def _numbers(database: Database) -> dict[str, object]:
+    numbers = database.snapshot().as_dict()
+    del numbers["holders"]
+    return numbers
+
+
+def _unavailable(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, status_code=503)

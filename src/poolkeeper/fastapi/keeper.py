@@ -1,0 +1,75 @@
+"""`Keeper`: a `Database` in a FastAPI app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI
+
+from poolkeeper.database import Database
+from poolkeeper.fastapi.dependencies import SessionDependencies
+from poolkeeper.fastapi.health import Health, HealthPaths
+from poolkeeper.fastapi.middleware import RequestScopeMiddleware
+from poolkeeper.fastapi.problems import install_problems
+from poolkeeper.fastapi.signals import on_sigterm
+
+
+class Keeper:
+    """Sessions for endpoints, lifespan, health routes and error responses of one `Database`.
+
+    `Annotated[AsyncSession, keeper.write]` commits before the response starts and rolls back on any exception;
+    `keeper.read` refuses writes and takes one round trip; `keeper.sync_write` and `keeper.sync_read` give a `Session`
+    to `def` endpoints. In tests, override `keeper.write.dependency`.
+
+    `shutdown_delay` is how many seconds after SIGTERM the server hears of it; readiness turns at once.
+    """
+
+    def __init__(self, database: Database, *, health: HealthPaths | None = None, shutdown_delay: float = 0.0) -> None:
+        self.database = database
+        self._paths = health or HealthPaths()
+        self._shutdown_delay = shutdown_delay
+        self._installed = False
+        dependencies = SessionDependencies(database)
+        self.write: Any = Depends(dependencies.write, scope="function")
+        self.read: Any = Depends(dependencies.read, scope="function")
+        self.sync_write: Any = Depends(dependencies.sync_write, scope="function")
+        self.sync_read: Any = Depends(dependencies.sync_read, scope="function")
+
+    def install(self, app: FastAPI) -> None:
+        """Add everything to the app: its own lifespan still runs, inside ours, and its own handlers win."""
+        self._installed = True
+        app.add_middleware(RequestScopeMiddleware)
+        install_problems(app)
+        # First, so that no catch-all route or mount of the app takes the probes' requests.
+        app.router.routes[:0] = Health(self.database).routes(self._paths)
+        inner: Any = app.router.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
+            async with self._running(), inner(app) as state:
+                yield state
+
+        app.router.lifespan_context = lifespan
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncGenerator[None]:
+        """`FastAPI(lifespan=keeper.lifespan)`: start and close the database, and nothing else.
+
+        Health routes, error responses and the routes of holders come with `install()`; after it this does nothing.
+        """
+        if self._installed:
+            yield
+            return
+        async with self._running():
+            yield
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[None]:
+        with on_sigterm(self.database.begin_shutdown, self._shutdown_delay):
+            await self.database.start()
+            try:
+                yield
+            finally:
+                await self.database.close()

@@ -1,0 +1,129 @@
+"""Database trouble as responses: 503 with problem+json (RFC 9457), one type for each kind of trouble."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from anyio import to_thread
+from fastapi import FastAPI
+from sqlalchemy import exc
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+
+from poolkeeper.drivers import is_statement_timeout
+from poolkeeper.errors import CommandTimeout, ConnectFailed, ConnectFailure, PoolClosed
+
+_TYPE = "urn:poolkeeper:problem:"
+_TRY_AGAIN_LATER = 1013  # the WebSocket close code of the same meaning (RFC 6455 registry)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a client is told. It names the kind of trouble and never a host, a statement or a parameter.
+
+    `retry_after` is in seconds; None where trying again soon does not help, or is not safe to suggest.
+    """
+
+    kind: str
+    title: str
+    retry_after: int | None = None
+
+    def response(self) -> Response:
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        body = {"type": _TYPE + self.kind, "title": self.title, "status": 503}
+        return JSONResponse(body, status_code=503, headers=headers, media_type="application/problem+json")
+
+
+_CONNECT = {
+    ConnectFailure.DNS: Problem("connect-dns", "The database's host name cannot be resolved.", 5),
+    ConnectFailure.REFUSED: Problem("connect-refused", "The database refuses connections.", 2),
+    ConnectFailure.TIMEOUT: Problem("connect-timeout", "The database does not answer.", 5),
+    ConnectFailure.TLS: Problem("connect-tls", "The database connection cannot be encrypted."),
+    ConnectFailure.AUTHENTICATION: Problem("connect-authentication", "The database refuses the service's credentials."),
+    ConnectFailure.TOO_MANY_CONNECTIONS: Problem(
+        "connect-too-many-connections", "The database has no connection left for this service.", 5
+    ),
+    ConnectFailure.NO_SUCH_DATABASE: Problem("connect-no-such-database", "The database does not exist."),
+    ConnectFailure.STARTING_OR_STOPPING: Problem(
+        "connect-starting-or-stopping", "The database is starting or shutting down.", 2
+    ),
+    ConnectFailure.NETWORK: Problem("connect-network", "The database cannot be reached.", 5),
+    ConnectFailure.OTHER: Problem("connect-failed", "No connection to the database could be opened.", 5),
+}
+_POOL_TIMEOUT = Problem("pool-timeout", "No database connection became free in time.", 1)
+_SHUTTING_DOWN = Problem("shutting-down", "The service is shutting down.", 1)
+_STATEMENT_TIMEOUT = Problem("statement-timeout", "A statement took longer than the database allows.")
+_COMMAND_TIMEOUT = Problem("command-timeout", "The database stopped answering; whether the work was done is not known.")
+# No Retry-After: when the connection broke on COMMIT, the work may have been done.
+_CONNECTION_LOST = Problem("connection-lost", "The database connection broke; whether the work was done is not known.")
+
+
+def problem_of(error: BaseException) -> Problem | None:
+    """What to tell a client about this error, or None when it is not trouble with reaching the database."""
+    match error:
+        case ConnectFailed():
+            return _CONNECT[error.reason]
+        case CommandTimeout():
+            return _COMMAND_TIMEOUT
+        case exc.TimeoutError():
+            return _POOL_TIMEOUT
+        case PoolClosed():
+            return _SHUTTING_DOWN
+        case exc.DBAPIError() if is_statement_timeout(error):
+            return _STATEMENT_TIMEOUT
+        case exc.DBAPIError(connection_invalidated=True):
+            return _CONNECTION_LOST
+        case _:
+            return None
+
+
+Handler = Callable[[Any, Any], Any]
+
+
+async def respond(connection: HTTPConnection, error: Exception) -> Response | None:
+    """The exception handler for all of them. The app's own handler for the error or a base class of it comes first.
+
+    An error that is not ours to translate is raised again.
+    """
+    if handler := _apps_own(connection.app, error):
+        return await _call(handler, connection, error)
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    if isinstance(connection, WebSocket):
+        await connection.close(_TRY_AGAIN_LATER, problem.title)
+        return None
+    return problem.response()
+
+
+_HANDLED = (exc.TimeoutError, exc.DBAPIError, PoolClosed)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Translate database trouble into responses, wherever the app has no handler of its own."""
+    for error in _HANDLED:
+        app.exception_handlers.setdefault(error, cast("Any", respond))
+
+
+def _apps_own(app: FastAPI, error: Exception) -> Handler | None:
+    # Starlette takes the handler of the nearest class, and that is ours. An app that handles SQLAlchemyError means to
+    # handle these too. A handler for Exception is the app's last resort, not its answer to a missing connection.
+    for base in type(error).__mro__:
+        if base is Exception:
+            return None
+        handler = cast("Handler | None", app.exception_handlers.get(base))
+        if handler is not None and handler is not respond:
+            return handler
+    return None
+
+
+async def _call(handler: Handler, connection: HTTPConnection, error: Exception) -> Response | None:
+    if inspect.iscoroutinefunction(handler):
+        result = handler(connection, error)
+    else:
+        result = await to_thread.run_sync(handler, connection, error)
+    return cast("Response | None", await result if inspect.isawaitable(result) else result)
