@@ -51,9 +51,13 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def server_url(kind: Kind, request: pytest.FixtureRequest) -> str:
+def database(kind: Kind, request: pytest.FixtureRequest) -> Any:
     """A database of its own on a real server for this driver."""
-    database = request.getfixturevalue("fresh_database" if kind.is_postgresql else "fresh_mariadb")
+    return request.getfixturevalue("fresh_database" if kind.is_postgresql else "fresh_mariadb")
+
+
+@pytest.fixture
+def server_url(kind: Kind, database: Any) -> str:
     return database.url(kind.name)
 
 
@@ -72,9 +76,8 @@ class Open:
     driver: Driver
     connection: Connection
 
-    @property
-    def driver_connection(self) -> Any:
-        return self.connection.connection.driver_connection
+    def __post_init__(self) -> None:
+        self.driver_connection = self.connection.connection.driver_connection
 
     async def run(self, work: Callable[[Connection], Any]) -> Any:
         if self.kind.is_async:
@@ -133,7 +136,8 @@ class Opener:
 
 
 @pytest.fixture
-async def connect(kind: Kind, server_url: str) -> AsyncIterator[Opener]:  # server_url: closed before its database goes
+async def connect(kind: Kind, proxy: FaultProxy) -> AsyncIterator[Opener]:
+    """Closes what it opened before the proxy and the database go."""
     opener = Opener(kind)
     yield opener
     await opener.close()
