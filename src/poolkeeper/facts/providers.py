@@ -31,6 +31,13 @@ PGBOUNCER_PARAMETERS = note(
     "application_name: statement_timeout, search_path, jit and lock_timeout fail the connection",
     "measured with PgBouncer 1.18; PgBouncer documentation, ignore_startup_parameters",
 )
+PGBOUNCER_ACCEPTS = Fact(
+    frozenset(
+        {"client_encoding", "datestyle", "timezone", "standard_conforming_strings", "application_name", "intervalstyle"}
+    ),
+    "measured with PgBouncer 1.18; PgBouncer documentation, track_extra_parameters",
+    LOOKED_UP,
+)
 TRANSACTION_MODE = note(
     "a connection to the server belongs to a client for one transaction only: no SET, LISTEN, temporary tables, "
     "WITH HOLD cursors or session advisory locks",

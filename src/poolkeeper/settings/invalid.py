@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from poolkeeper.model import Finding, Severity
 from poolkeeper.settings.masking import echo
+from poolkeeper.settings.names import closest, environment_name
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -37,16 +37,6 @@ _RULES = {
 }
 
 
-def environment_name(field: str) -> str:
-    """The environment variable of a setting."""
-    return f"DATABASE_{field.upper()}"
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one was probably meant to be."""
-    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.75)), None)
-
-
 def findings_of(
     error: ValidationError, arguments: Mapping[str, object], known: Mapping[str, object]
 ) -> tuple[Finding, ...]:
@@ -61,17 +51,17 @@ def _finding(detail: ErrorDetails, arguments: Mapping[str, object], known: Mappi
         return _unknown(field, known)
     if detail["type"] == "missing":
         return _missing(field)
-    where = "the argument" if field in arguments else environment_name(field)
-    value = "" if field in _NEVER_ECHOED else f" {echo(detail['input'])}"
+    name = subject if field in arguments else environment_name(field)
+    value = "a value that is not repeated here" if field in _NEVER_ECHOED else echo(detail["input"])
     known_rule = _RULES.get(detail["type"])
     rule = known_rule.format(**detail.get("ctx", {})) if known_rule else detail["msg"].removeprefix("Value error, ")
     return Finding(
         code="setting-not-valid",
         severity=Severity.ERROR,
         subject=subject,
-        seen=f"{where}{value} cannot be used",
+        seen=f"{name} = {value}",
         why=rule,
-        fix=f"Correct {where if field not in arguments else field}, or leave it out where there is a default",
+        fix=f"Correct {name}" if field == "url" else f"Correct {name}, or leave it out",
     )
 
 
@@ -83,7 +73,7 @@ def _unknown(field: str, known: Mapping[str, object]) -> Finding:
         subject=field,
         seen=f"there is no setting named {field}",
         why="a setting that nothing reads would leave another value in force than you think",
-        fix=f"Did you mean {guess}?"
+        fix=f"Write {guess}, if that was meant"
         if guess
         else "See the settings page; what create_engine takes goes in engine_options",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TypeGuard
 
 MASK = "***"
 LONGEST_ECHO = 80
@@ -15,6 +15,15 @@ _ASSIGNMENT = re.compile(
     r"([\w.-]*(?:pass|pwd|secret|token|key|cred)[\w.-]*['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&'\"}]+)",
     re.IGNORECASE,
 )
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    """`isinstance` that leaves no unknown type behind."""
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 def is_secret_name(name: str) -> bool:
@@ -35,10 +44,10 @@ def masked(name: str, value: object) -> object:
         return value
     if isinstance(value, str):
         return masked_text(value)
-    if isinstance(value, Mapping):
-        return masked_options({str(key): item for key, item in cast("Mapping[Any, Any]", value).items()})
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        return [masked(name, item) for item in cast("Sequence[Any]", value)]
+    if is_mapping(value):
+        return masked_options({str(key): item for key, item in value.items()})
+    if _is_list(value):
+        return [masked(name, item) for item in value]
     return f"<{type(value).__name__}>"
 
 

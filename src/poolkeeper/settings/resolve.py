@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poolkeeper.facts import PROVIDERS, Provider, detect, mysql, postgres
-from poolkeeper.facts.provider import MYSQL
+from poolkeeper.facts import PROVIDERS, Provider, detect, postgres
 from poolkeeper.settings.effective import SETTING_NAMES, EffectiveSettings, Origin, OriginKind
-from poolkeeper.settings.invalid import environment_name
+from poolkeeper.settings.names import environment_name
 from poolkeeper.settings.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -77,18 +76,15 @@ def _apply_provider(draft: _Draft, provider: Provider) -> None:
 
 
 def _apply_reserved(draft: _Draft, provider: Provider) -> None:
-    fact = provider.reserved_connections
-    if fact is not None:
-        draft.derive("reserved_connections", int(fact.value), Origin(OriginKind.PROVIDER, provider.name))
+    if draft.values["reserved_connections"] is not None:
         return
-    dialect = draft.values["url"].dialect
-    direct_postgresql = dialect == "postgresql" and provider.mode == "none"
-    reserved = mysql.RESERVED_CONNECTIONS if dialect in MYSQL else postgres.SUPERUSER_RESERVED_CONNECTIONS
-    draft.derive(
-        "reserved_connections", reserved.value if direct_postgresql else 0, Origin(OriginKind.DEFAULT, dialect)
-    )
-    if draft.values["reserved_connections"] is None:
-        draft.values["reserved_connections"] = 0
+    if provider.reserved_connections is not None:
+        value, origin = int(provider.reserved_connections.value), Origin(OriginKind.PROVIDER, provider.name)
+    elif draft.values["url"].dialect == "postgresql" and provider.mode == "none":
+        value, origin = postgres.SUPERUSER_RESERVED_CONNECTIONS.value, Origin(OriginKind.DEFAULT, "of PostgreSQL")
+    else:
+        value, origin = 0, Origin(OriginKind.DEFAULT)
+    draft.values["reserved_connections"], draft.origins["reserved_connections"] = value, origin
 
 
 def _derive_command_timeout(draft: _Draft) -> None:

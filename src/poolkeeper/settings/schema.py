@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_serializer
@@ -12,15 +14,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from poolkeeper.facts import PROVIDERS
 from poolkeeper.model import Finding, errors_in
+from poolkeeper.settings import invalid
+from poolkeeper.settings.checks import findings_of
+from poolkeeper.settings.checks.case import Case
 from poolkeeper.settings.dsn import Dsn
 from poolkeeper.settings.effective import EffectiveSettings
-from poolkeeper.settings.invalid import findings_of
-from poolkeeper.settings.masking import masked, masked_options
+from poolkeeper.settings.masking import is_mapping, masked, masked_options
+from poolkeeper.settings.names import ENVIRONMENT_PREFIX
 from poolkeeper.settings.profiles import ProfileName
 from poolkeeper.settings.refused import SettingsRefused
 from poolkeeper.settings.resolve import effective
-
-ENVIRONMENT_PREFIX = "DATABASE_"
 
 
 def _not_a_bool(value: object) -> object:
@@ -125,15 +128,31 @@ class DatabaseSettings(BaseSettings):
 
     def __init__(self, url: object = None, /, **values: Any) -> None:
         given: dict[str, Any] = values if url is None else {"url": url, **values}
-        problems: tuple[Finding, ...] = ()
+        # Raised outside the except block: the ValidationError, which knows the input, must not hang on as the context.
+        if problems := self._read(given):
+            raise SettingsRefused((*problems, *self._beyond(problems, given)))
+        self._from_environment = frozenset(self.model_fields_set - given.keys())
+
+    def _read(self, given: dict[str, Any]) -> tuple[Finding, ...]:
         try:
             super().__init__(**given)
         except ValidationError as error:
-            problems = findings_of(error, given, type(self).model_fields)
-        # Outside the except block: the ValidationError, which knows the input, must not hang on as the context.
-        if problems:
-            raise SettingsRefused(problems)
-        self._from_environment = frozenset(self.model_fields_set - given.keys())
+            return invalid.findings_of(error, given, type(self).model_fields)
+        return ()
+
+    def _beyond(self, problems: tuple[Finding, ...], given: dict[str, Any]) -> tuple[Finding, ...]:
+        """What else would be refused once the settings that cannot be read are corrected: all problems at once."""
+        unreadable = {problem.subject.partition(".")[0] for problem in problems}
+        if "url" in unreadable:
+            return ()
+        fields = type(self).model_fields
+        readable = {name: value for name, value in given.items() if name not in unreadable}
+        defaults = {name: fields[name].get_default(call_default_factory=True) for name in unreadable & fields.keys()}
+        try:
+            rest = DatabaseSettings(**readable, **defaults).examine()
+        except SettingsRefused:
+            return ()
+        return tuple(found for found in errors_in(rest.findings) if found.subject.partition(".")[0] not in unreadable)
 
     @property
     def from_environment(self) -> frozenset[str]:
@@ -153,7 +172,10 @@ class DatabaseSettings(BaseSettings):
 
     def examine(self, environ: Mapping[str, str] | None = None) -> EffectiveSettings:
         """The same with errors among the findings, where `resolve` raises: to show them, not to build on them."""
-        return effective(self)
+        settings = effective(self)
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        findings = findings_of(Case(settings, given, os.environ if environ is None else environ))
+        return replace(settings, findings=findings)
 
     @field_serializer("connect_args", "engine_options")
     def _without_secrets(self, options: dict[str, object]) -> dict[str, object]:
@@ -161,5 +183,4 @@ class DatabaseSettings(BaseSettings):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in super().__repr_args__():
-            options = name in ("connect_args", "engine_options") and isinstance(value, dict)
-            yield name, masked("", value) if options else value
+            yield name, masked("", value) if is_mapping(value) else value

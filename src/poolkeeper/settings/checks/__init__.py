@@ -1,0 +1,51 @@
+"""Everything that is checked about settings: one file per check, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from poolkeeper.model import Finding
+from poolkeeper.settings.checks import (
+    client_wait,
+    driver,
+    driver_options,
+    environment,
+    lifetime,
+    overlaps,
+    pool_budget,
+    pool_kind,
+    pool_size,
+    pooler,
+    pre_ping,
+    provider,
+    replicas,
+    threads,
+    timeouts,
+)
+from poolkeeper.settings.checks.case import Case
+
+CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    driver.check,
+    driver_options.check,
+    provider.check,
+    pooler.check,
+    replicas.check,
+    pool_kind.check,
+    pool_size.check,
+    pool_budget.check,
+    client_wait.check,
+    timeouts.check,
+    lifetime.check,
+    pre_ping.check,
+    threads.check,
+    overlaps.check,
+    environment.check,
+)
+
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+def findings_of(case: Case) -> tuple[Finding, ...]:
+    """Every finding of every check, errors first."""
+    found = [finding for check in CHECKS for finding in check(case)]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))

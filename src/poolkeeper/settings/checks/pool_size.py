@@ -1,0 +1,56 @@
+"""Pool sizes stay in the range that fits one process, and act at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from poolkeeper.model import Finding, Severity
+from poolkeeper.settings.checks.case import Case
+
+SMALLEST, LARGEST = 5, 20
+_SIZES = ("pool_size", "max_overflow")
+_SOURCE = "safe range of this library"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    given = [name for name in _SIZES if name in case.given]
+    if not given:
+        return
+    if case.settings.pool != "queue":
+        yield _ignored(case, given)
+        return
+    size, overflow = case.settings.pool_size, case.settings.max_overflow
+    if "pool_size" in given and not SMALLEST <= size <= LARGEST:
+        yield Finding(
+            "pool-size-unusual",
+            Severity.WARNING,
+            "pool_size",
+            f"{size} connections per process",
+            "fewer let a short burst queue, more rarely make a database faster: it has only so many cores",
+            f"Choose {SMALLEST} to {LARGEST} per process, and measure",
+            _SOURCE,
+        )
+    if overflow and not size <= 2 * overflow <= 2 * size:
+        yield Finding(
+            "overflow-unusual",
+            Severity.WARNING,
+            "max_overflow",
+            f"max_overflow {overflow}, pool_size {size}",
+            "overflow opens under load, when connecting is slowest; a little is no relief, much is a larger pool",
+            f"Choose 0, or {-(-size // 2)} to {size}",
+            _SOURCE,
+        )
+
+
+def _ignored(case: Case, given: list[str]) -> Finding:
+    why = (
+        "an in-memory database lives in one connection" if case.settings.pool == "static" else "this pool keeps nothing"
+    )
+    return Finding(
+        "pool-size-without-effect",
+        Severity.WARNING,
+        given[0],
+        f"{' and '.join(given)} given, with pool {case.settings.pool}",
+        why,
+        f"Remove {' and '.join(given)}" + ("" if case.settings.pool == "static" else ", or set pool to queue"),
+    )

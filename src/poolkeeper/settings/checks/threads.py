@@ -1,0 +1,27 @@
+"""With a blocking driver, threads that run endpoints find a connection each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from poolkeeper.facts.threads import THREAD_LIMIT
+from poolkeeper.model import Finding, Severity
+from poolkeeper.settings.checks.case import Case
+
+
+def check(case: Case) -> Iterator[Finding]:
+    settings = case.settings
+    capacity = settings.capacity
+    if settings.supports_async or not settings.supports_sync or capacity is None or settings.url.dialect == "sqlite":
+        return
+    threads = settings.thread_limit or int(THREAD_LIMIT.value)
+    if threads > capacity:
+        yield Finding(
+            "threads-exceed-pool",
+            Severity.INFO if settings.thread_limit is None else Severity.WARNING,
+            "thread_limit",
+            f"{threads} threads share {capacity} connections",
+            "a thread that waits for a connection serves nobody else, also not the endpoints that need no database",
+            f"Lower the thread limit to {capacity}, or raise pool_size",
+            THREAD_LIMIT.source if settings.thread_limit is None else "",
+        )

@@ -1,0 +1,69 @@
+"""Each timeout leaves room for the one inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from poolkeeper.model import Finding, Severity
+from poolkeeper.settings.checks.case import Case
+
+SHORTEST_WAIT, LONGEST_WAIT = 10, 30
+
+
+def check(case: Case) -> Iterator[Finding]:
+    yield from _pool_timeout(case)
+    yield from _connect_timeout(case)
+    yield from _command_timeout(case)
+
+
+def _pool_timeout(case: Case) -> Iterator[Finding]:
+    settings = case.settings
+    if not settings.origins["pool_timeout"].chosen or settings.pool == "null":
+        return
+    if not SHORTEST_WAIT <= settings.pool_timeout <= LONGEST_WAIT:
+        yield Finding(
+            "pool-timeout-unusual",
+            Severity.WARNING,
+            "pool_timeout",
+            f"{settings.pool_timeout:g} s",
+            "shorter fails on a short burst, longer keeps callers waiting who have long given up",
+            f"Choose {SHORTEST_WAIT} to {LONGEST_WAIT} s; where callers give up sooner, set client_timeout instead",
+            "safe range of this library",
+        )
+
+
+def _connect_timeout(case: Case) -> Iterator[Finding]:
+    settings = case.settings
+    if settings.pool != "static" and settings.connect_timeout >= settings.pool_timeout:
+        yield Finding(
+            "connect-timeout-too-long",
+            Severity.WARNING,
+            "connect_timeout",
+            f"connect_timeout is {settings.connect_timeout:g} s, pool_timeout {settings.pool_timeout:g} s",
+            "pool_timeout covers connecting too: the wait ends before a slow connect does, and hides its reason",
+            f"Lower connect_timeout below {settings.pool_timeout:g} s",
+        )
+
+
+def _command_timeout(case: Case) -> Iterator[Finding]:
+    settings = case.settings
+    command, statement = settings.command_timeout, settings.statement_timeout
+    if command is None:
+        if settings.origins["command_timeout"].chosen:
+            yield Finding(
+                "command-timeout-off",
+                Severity.WARNING,
+                "command_timeout",
+                "none",
+                "a statement whose server is gone without a word waits until TCP gives up, 15 minutes and more",
+                "Give a number of seconds, or keep tcp_keepalive short",
+            )
+    elif statement is not None and command <= statement:
+        yield Finding(
+            "command-timeout-too-short",
+            Severity.WARNING,
+            "command_timeout",
+            f"command_timeout is {command:g} s, statement_timeout {statement:g} s",
+            "the client cuts the connection before the server ends the statement: its outcome is not known",
+            f"Raise command_timeout above {statement:g} s, or lower statement_timeout",
+        )
