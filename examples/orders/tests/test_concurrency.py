@@ -1,0 +1,112 @@
+"""What must hold when many callers come at once, on two workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable
+
+import httpx
+import pytest
+
+from poolkeeper.drill import Load, OrdersTraffic, steady
+
+from .conftest import Shop, order_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def post_all(shop: Shop, requests: Iterable[tuple[str, object]]) -> Counter[int]:
+    async with httpx.AsyncClient(base_url=shop.service.address, timeout=30) as client:
+        responses = await asyncio.gather(*(client.post(path, json=body) for path, body in requests))
+    return Counter(response.status_code for response in responses)
+
+
+async def test_the_last_pieces_are_sold_once(shop: Shop) -> None:
+    customer, product = shop.new_customer(10**9), shop.new_product(20)
+    statuses = await post_all(shop, [("/orders", order_of(customer, {product: 1}))] * 80)
+    assert statuses == {201: 20, 409: 60}
+    assert shop.stock(product) == 0
+    assert shop.balance(customer) == 10**9 - 20 * 100
+
+
+async def test_the_last_money_is_spent_once(shop: Shop) -> None:
+    customer, product = shop.new_customer(1_050), shop.new_product(1_000)
+    statuses = await post_all(shop, [("/orders", order_of(customer, {product: 1}))] * 40)
+    assert statuses == {201: 10, 409: 30}
+    assert (shop.balance(customer), shop.stock(product)) == (50, 990)
+
+
+async def test_many_cancels_of_one_order_give_back_once(shop: Shop) -> None:
+    customer, product = shop.new_customer(10_000), shop.new_product(10)
+    order = shop.order(customer, {product: 4}).json()
+    statuses = await post_all(shop, [(f"/orders/{order['id']}/cancel", None)] * 20)
+    assert statuses == {200: 1, 409: 19}
+    assert (shop.balance(customer), shop.stock(product)) == (10_000, 10)
+
+
+async def test_callers_who_cross_do_not_deadlock(shop: Shop) -> None:
+    ada, bob = shop.new_customer(10**9), shop.new_customer(10**9)
+    pins, pens = shop.new_product(10_000), shop.new_product(10_000)
+    orders = [
+        ("/orders", order_of(who, lines)) for who in (ada, bob) for lines in ({pins: 1, pens: 1}, {pens: 1, pins: 1})
+    ]
+    transfers = [
+        ("/transfers", {"from_customer_id": payer, "to_customer_id": payee, "amount": 10})
+        for payer, payee in ((ada, bob), (bob, ada))
+    ]
+    before = shop.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    statuses = await post_all(shop, (orders + transfers) * 25)
+    assert statuses == {201: 100, 204: 50}
+    assert shop.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == before
+    assert shop.balance(ada) + shop.balance(bob) == 2 * 10**9 - 100 * 200
+
+
+async def test_the_books_balance_under_the_whole_mix(shop: Shop) -> None:
+    money = (
+        "SELECT (SELECT sum(balance) FROM customers)"
+        " + (SELECT coalesce(sum(total), 0) FROM orders WHERE status = 'paid')"
+    )
+    before = shop.number(money)
+    result = await Load(shop.service.address, OrdersTraffic(), steady(120, 4)).run()
+    assert (result.requests, result.errors) == (480, 0), result.by_error
+    assert shop.number(money) == before
+    assert shop.http.get("/audit").json()["money"] == before
+    assert shop.number("SELECT min(stock) FROM products") >= 0
+    mismatched = (
+        "SELECT count(*) FROM orders WHERE total <>"
+        " (SELECT sum(quantity * unit_price) FROM order_lines WHERE order_id = orders.id)"
+    )
+    assert shop.number(mismatched) == 0
+
+
+async def test_a_slow_reader_of_the_export_keeps_no_connection(shop: Shop) -> None:
+    customer = shop.new_customer()
+    rows = f"SELECT {customer}, 'cancelled', 1, now() FROM generate_series(1, 60000)"
+    first = shop.number(
+        f"WITH added AS (INSERT INTO orders (customer_id, status, total, placed_at) {rows} RETURNING id) SELECT min(id) FROM added"
+    )
+    async with (
+        httpx.AsyncClient(base_url=shop.service.address, timeout=60) as client,
+        client.stream("GET", "/orders/export", params={"after": first - 1}) as response,
+    ):
+        lines = response.aiter_lines()
+        assert json.loads(await anext(lines))["id"] == first
+        # The service is stuck in the middle of the export now, because nobody reads on.
+        await asyncio.sleep(1)
+        active = "state <> 'idle' OR backend_xid IS NOT NULL OR backend_xmin IS NOT NULL"
+        assert (
+            shop.number(
+                f"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND ({active})"
+            )
+            == 0
+        )
+        pools = [(await client.get("/health/db")).json()["pool"] for _ in range(6)]
+        assert [pool["in_use"] for pool in pools] == [0] * 6
+        assert 1 + len([line async for line in lines]) == 60_000
