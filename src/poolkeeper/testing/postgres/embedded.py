@@ -103,6 +103,7 @@ class EmbeddedPostgres(Server):
     def start(self, timeout: float = 30.0) -> None:
         """Make the cluster if there is none yet, start it, and wait until it takes connections."""
         with self._switch:
+            self._refuse_when_closed()
             if self._watchdog is None:
                 owned = [folder.path for folder in self._owned if folder.is_temporary]
                 self._watchdog = Watchdog(self.folder, remove=owned)
@@ -144,10 +145,11 @@ class EmbeddedPostgres(Server):
         return self._owned[-1].path / "run"
 
     def _initialise(self) -> None:
+        shutil.rmtree(self.data, ignore_errors=True)
         self.launcher.new_folder(self.data)
         arguments = ["--no-sync", "--no-locale", "--encoding=UTF8", f"--auth={self._auth}"]
         password = self.credentials.password
-        secret = self.launcher.new_secret(self.socket_folder / "password", f"{password}\n") if password else None
+        secret = self.launcher.new_file(self.socket_folder / "password", f"{password}\n") if password else None
         if secret:
             arguments.append(f"--pwfile={secret}")
         self.launcher.run("initdb", "-D", self.data, "--username", self.credentials.user, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ class Launcher:
             folder.chmod(0o755)
             identity.check_reach(folder)
             if not identity.can_run(programs / "postgres"):
-                programs = copy_programs(programs, folder / "programs")
+                programs = _copy_for(identity, programs, folder / "programs")
         return cls(programs, identity, folder)
 
     def new_folder(self, path: Path) -> Path:
@@ -39,8 +40,9 @@ class Launcher:
         self._identity.give(path)
         return path
 
-    def new_secret(self, path: Path, text: str) -> Path:
-        """A file that only the programs may read."""
+    def new_file(self, path: Path, text: str) -> Path:
+        """A file that only the programs may read and write, in place of what was there."""
+        path.unlink(missing_ok=True)
         path.touch(mode=0o600)
         path.write_text(text)
         self._identity.give(path)
@@ -79,6 +81,15 @@ class Launcher:
             group=self._identity.gid,
             extra_groups=self._identity.extra_groups,
         )
+
+
+def _copy_for(identity: Identity, programs: Path, target: Path) -> Path:
+    """The programs where `identity` can run them."""
+    shutil.rmtree(target, ignore_errors=True)
+    copied = copy_programs(programs, target)
+    for path in (target, *target.rglob("*")):
+        identity.give(path)
+    return copied
 
 
 def _clean_environment() -> dict[str, str]:

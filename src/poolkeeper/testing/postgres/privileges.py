@@ -41,7 +41,7 @@ class Identity:
     def give(self, path: Path) -> None:
         """Make `path` belong to whom the programs run as."""
         if self.user:
-            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+            os.chown(path, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
 
     def can_run(self, program: Path) -> bool:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from sqlalchemy import URL
 
@@ -78,6 +79,7 @@ class Server:
         self._reserved = ReservedPort()
         self._process: subprocess.Popen[bytes] | None = None
         self._switch = threading.RLock()
+        self._is_closed = False
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "stopped"
@@ -99,12 +101,17 @@ class Server:
     @property
     def dsn(self) -> str:
         """A libpq connection URI over TCP, password included."""
-        return self.url("")
+        user, password, database = (
+            quote(part, safe="")
+            for part in (self.credentials.user, self.credentials.password or "", self.credentials.database)
+        )
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@{LOOPBACK}:{self.port}/{database}"
 
     def url(self, driver: str = "asyncpg", database: str | None = None) -> str:
-        """A SQLAlchemy URL over TCP, password included. `driver` is asyncpg, psycopg, ... or empty."""
+        """A SQLAlchemy URL over TCP, password included. `driver` is asyncpg, psycopg (sync and async), ..."""
         return URL.create(
-            f"postgresql+{driver}" if driver else "postgresql",
+            f"postgresql+{driver}",
             username=self.credentials.user,
             password=self.credentials.password,
             host=LOOPBACK,
@@ -121,6 +128,7 @@ class Server:
         with self._switch:
             if self.is_running:
                 return
+            self._refuse_when_closed()
             end_postmaster(self.data)
             self._write_settings()
             self._process = self.launcher.start("postgres", "-D", self.data, log=self.log)
@@ -166,6 +174,7 @@ class Server:
             except EmbeddedPostgresError:
                 self.kill()
             remove_leftovers(self.data)
+            self._is_closed = True
             self._reserved.close()
 
     def query(self, sql: str, database: str | None = None) -> list[Row]:
@@ -208,6 +217,10 @@ class Server:
                 raise failed(f"a terminated backend is still there after {timeout:g} s", self.log)
         return len(rows)
 
+    def _refuse_when_closed(self) -> None:
+        if self._is_closed:
+            raise EmbeddedPostgresError(f"{self.name} was closed; make a new one")
+
     def _write_settings(self) -> None:
         given = self.settings | {
             "port": str(self.port),
@@ -215,7 +228,7 @@ class Server:
             "unix_socket_directories": str(self.socket_folder),
         }
         lines = [f"{name} = '{_quoted(value)}'\n" for name, value in given.items()]
-        (self.data / CONFIGURATION).write_text("".join(lines))
+        self.launcher.new_file(self.data / CONFIGURATION, "".join(lines))
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], deadline: float) -> None:
         while postmaster_status(self.data) not in {"ready", "standby"}:
