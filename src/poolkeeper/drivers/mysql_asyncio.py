@@ -85,5 +85,6 @@ class MysqlAsyncio:
                 await connection.query(setting)
         except BaseException:
             self.abort(connection)
+            connection.close()
             raise
         return connection
