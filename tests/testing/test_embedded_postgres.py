@@ -246,3 +246,12 @@ def test_two_servers_run_side_by_side() -> None:
         two.start()
         one.execute("CREATE TABLE here (x int)")
         assert two.query("SELECT to_regclass('here')") == [(None,)]
+
+
+def test_a_folder_with_a_cluster_of_somebody_else_is_refused_and_left_alone(tmp_path) -> None:
+    (tmp_path / "primary").mkdir()
+    (tmp_path / "primary" / "PG_VERSION").write_text("18")
+    server = EmbeddedPostgres(tmp_path)
+    with pytest.raises(EmbeddedPostgresError, match="was not made by"), server:
+        pass
+    assert (tmp_path / "primary" / "PG_VERSION").exists()

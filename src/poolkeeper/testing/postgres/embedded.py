@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -20,6 +21,8 @@ from poolkeeper.testing.postgres.watchdog import Watchdog
 # sun_path of sockaddr_un holds 108 bytes with the final zero (unix(7)); PostgreSQL also makes a lock file beside it.
 _SOCKET_PATH_LIMIT = 107
 _LONGEST_SOCKET = ".s.PGSQL.65535.lock"
+
+_ALWAYS_THERE = "postgres"
 
 # Tests want speed, not survival of a power cut. A killed server still recovers every commit: the kernel keeps what was
 # written. That is why synchronous_commit stays on: without it a commit is reported before it is written at all.
@@ -107,7 +110,7 @@ class EmbeddedPostgres(Server):
             if self._watchdog is None:
                 owned = [folder.path for folder in self._owned if folder.is_temporary]
                 self._watchdog = Watchdog(self.folder, remove=owned)
-            if not (self.data / CONFIGURATION).exists():
+            if not self.data.exists():
                 self._initialise()
             super().start(timeout)
             self._make_database()
@@ -121,20 +124,19 @@ class EmbeddedPostgres(Server):
         with self._switch:
             replica = Replica(f"replica-{len(self._replicas) + 1}", self)
             self._replicas.append(replica)
-            shutil.rmtree(replica.data, ignore_errors=True)
             replica.copy_primary()
             replica.start()
             return replica
 
     def close(self) -> None:
         """Stop everything and remove the folder when it is a temporary one. Safe to call twice."""
-        with self._switch:
-            for replica in self._replicas:
-                replica.close()
-            super().close()
-            self._give_folders_up()
+        with self._switch, ExitStack() as ending:
             if self._watchdog is not None:
-                self._watchdog.close()
+                ending.callback(self._watchdog.close)
+            ending.callback(self._give_folders_up)
+            ending.callback(super().close)
+            for replica in self._replicas:
+                ending.callback(replica.close)
 
     def _socket_folder(self, root: Path) -> Path:
         """Below the root, or in a short temporary folder when the root lies too deep for a socket's path."""
@@ -145,25 +147,29 @@ class EmbeddedPostgres(Server):
         return self._owned[-1].path / "run"
 
     def _initialise(self) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.launcher.new_folder(self.data)
+        """Make the cluster beside its place and move it there, so that a half-made one is never taken for one."""
+        staging = self.folder / ".initdb"
+        shutil.rmtree(staging, ignore_errors=True)
+        self.launcher.new_folder(staging)
         arguments = ["--no-sync", "--no-locale", "--encoding=UTF8", f"--auth={self._auth}"]
-        password = self.credentials.password
-        secret = self.launcher.new_file(self.socket_folder / "password", f"{password}\n") if password else None
-        if secret:
+        if self.credentials.password is not None:
+            secret = self.launcher.new_file(self.socket_folder / "password", f"{self.credentials.password}\n")
             arguments.append(f"--pwfile={secret}")
-        self.launcher.run("initdb", "-D", self.data, "--username", self.credentials.user, *arguments)
-        if secret:
-            secret.unlink()
-        with (self.data / "postgresql.conf").open("a") as configuration:
-            configuration.write(f"include_if_exists = '{CONFIGURATION}'\n")
+        self.launcher.run("initdb", "-D", staging, "--username", self.credentials.user, *arguments)
+        (self.socket_folder / "password").unlink(missing_ok=True)
+        with (staging / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"include = '{CONFIGURATION}'\n")
+        self.launcher.new_file(staging / CONFIGURATION, "")
+        staging.rename(self.data)
 
     def _make_database(self) -> None:
         name = self.credentials.database
+        if name == _ALWAYS_THERE:
+            return
         literal, identifier = name.replace("'", "''"), name.replace('"', '""')
         exists = self.query(f"SELECT 1 FROM pg_database WHERE datname = '{literal}'", database="postgres")  # noqa: S608
         if not exists:
-            self.execute(f'CREATE DATABASE "{identifier}"', database="postgres")
+            self.execute(f'CREATE DATABASE "{identifier}"', database=_ALWAYS_THERE)
 
     def _give_folders_up(self) -> None:
         for folder in self._owned:

@@ -51,7 +51,9 @@ def _given_folder(path: Path) -> Path:
 
 def _new_temporary_folder() -> Path:
     sweep()
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")).resolve()
+    folder.chmod(0o711)  # the server may run as somebody else, who must be able to enter
+    return folder
 
 
 def _lock(folder: Path) -> int | None:

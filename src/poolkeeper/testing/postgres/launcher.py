@@ -28,7 +28,6 @@ class Launcher:
         programs = find_programs(version)
         identity = unprivileged_identity()
         if identity.user is not None:
-            folder.chmod(0o755)
             identity.check_reach(folder)
             if not identity.can_run(programs / "postgres"):
                 programs = _copy_for(identity, programs, folder / "programs")

@@ -20,6 +20,8 @@ _PROC = Path("/proc")
 _SHARED_MEMORY_LINE = 6
 _STATUS_LINE = 7
 _IPC_RMID = 0
+_LAST_LOOKS = 3
+_LOOK_AGAIN = 0.2
 
 
 def pid_file_lines(data: Path) -> list[str]:
@@ -130,13 +132,16 @@ def end_postmasters_below(folder: Path) -> None:
 
 
 def watch(folder: Path, remove: Iterable[Path]) -> None:
-    """Wait until the owner of standard input's other end is gone, then end its servers and remove its folders.
+    """Wait for a word from the other end of standard input; without one its owner died: end what it left behind.
 
-    A pipe says it for a killed owner too, and unlike PR_SET_PDEATHSIG not already when the thread ends that started us.
+    A pipe tells the death of a killed owner too, and unlike PR_SET_PDEATHSIG not already the end of the thread that
+    started us.
     """
-    while os.read(0, 1):
-        pass
-    end_postmasters_below(folder)
+    if os.read(0, 1):
+        return
+    for _ in range(_LAST_LOOKS):
+        end_postmasters_below(folder)
+        time.sleep(_LOOK_AGAIN)  # one that was being started has no pid file yet
     for leftover in remove:
         shutil.rmtree(leftover, ignore_errors=True)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 from poolkeeper.testing.postgres.errors import failed
-from poolkeeper.testing.postgres.server import Server
+from poolkeeper.testing.postgres.server import CONFIGURATION, Server
 
 _LOOK_AGAIN = 0.01
 
@@ -28,7 +29,9 @@ class Replica(Server):
         self._primary = primary
 
     def copy_primary(self) -> None:
-        """Take a base backup of the running primary, set up to follow it."""
+        """Take a base backup of the running primary, set up to follow it. The replica of an earlier run is replaced."""
+        if (self.data / CONFIGURATION).exists():
+            shutil.rmtree(self.data)
         self.launcher.new_folder(self.data)
         self.launcher.run(
             "pg_basebackup",

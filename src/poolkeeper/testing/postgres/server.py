@@ -222,6 +222,8 @@ class Server:
             raise EmbeddedPostgresError(f"{self.name} was closed; make a new one")
 
     def _write_settings(self) -> None:
+        if not (self.data / CONFIGURATION).exists():
+            raise EmbeddedPostgresError(f"{self.data} was not made by EmbeddedPostgres; choose another folder")
         given = self.settings | {
             "port": str(self.port),
             "listen_addresses": LOOPBACK,

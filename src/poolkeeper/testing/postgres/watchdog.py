@@ -24,7 +24,6 @@ class Watchdog:
         )
 
     def close(self) -> None:
-        """End the watch, and with it whatever still runs. Safe to call twice."""
-        if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait()
+        """End the watch; what still runs is left alone. Safe to call twice."""
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.communicate(b".")
