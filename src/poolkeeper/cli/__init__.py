@@ -9,16 +9,22 @@ def main() -> None:
     """Run `poolkeeper`. Exits 0; 1 where errors were found; 2 where the command line is wrong. Never a traceback."""
     try:
         from poolkeeper.cli.app import app
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("poolkeeper"):
-            raise
-        sys.exit(f"poolkeeper: {missing.name} is not installed: pip install 'poolkeeper[cli]'")
-    from poolkeeper.cli.app import MissingExtra
-    from poolkeeper.settings.masking import masked_text
 
-    try:
         app(prog_name="poolkeeper")
-    except MissingExtra as missing_extra:
-        sys.exit(f"poolkeeper: {missing_extra}")
+    except ModuleNotFoundError as missing:
+        sys.exit(
+            f"poolkeeper: {(missing.name or '').partition('.')[0]} is not installed: pip install 'poolkeeper[{_extra()}]'"
+        )
     except Exception as error:
+        from poolkeeper.settings.masking import masked_text
+
         sys.exit(f"poolkeeper: {type(error).__name__}: {masked_text(str(error))}")
+
+
+def _extra() -> str:
+    """What installs everything that the command at hand needs."""
+    try:
+        from poolkeeper.cli.app import COMMANDS
+    except ModuleNotFoundError:
+        return "cli"
+    return next((COMMANDS[argument].extra for argument in sys.argv[1:] if argument in COMMANDS), "cli")

@@ -28,10 +28,6 @@ COMMANDS = {
 }
 
 
-class MissingExtra(Exception):  # noqa: N818 - it says what happened
-    """A command needs a package that is not installed."""
-
-
 class LazyGroup(TyperGroup):
     """Finds a command's module by its name; listing them all imports none."""
 
@@ -41,13 +37,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
         if (command := COMMANDS.get(cmd_name)) is None:
             return None
-        try:
-            module = import_module(command.module)
-        except ModuleNotFoundError as missing:
-            if (missing.name or "").startswith("poolkeeper"):
-                raise
-            text = f"{missing.name} is not installed: pip install 'poolkeeper[{command.extra}]'"
-            raise MissingExtra(text) from None
+        module = import_module(command.module)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         single.command(cmd_name)(getattr(module, cmd_name))
         return typer.main.get_command(single)

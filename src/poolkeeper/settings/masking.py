@@ -8,11 +8,12 @@ from typing import TypeGuard
 
 MASK = "***"
 LONGEST_ECHO = 80
+LONGEST_READ = 1000
 
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|cred|auth|cert", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^:/@\s'\"]*:)[^\s'\"]*@")
 _ASSIGNMENT = re.compile(
-    r"([\w.-]*(?:pass|pwd|secret|token|key|cred)[\w.-]*['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&'\"}]+)",
+    r"((?:pass|pwd|secret|token|key|cred)[\w.-]{0,40}['\"]?\s{0,4}[=:]\s{0,4})(?:'[^']*'|\"[^\"]*\"|[^\s,;&'\"}]+)",
     re.IGNORECASE,
 )
 
@@ -58,5 +59,5 @@ def masked_options(options: Mapping[str, object]) -> dict[str, object]:
 
 def echo(value: object) -> str:
     """A value that somebody gave, for an error message: masked, and no longer than a line."""
-    text = masked_text(repr(masked("", value)))
+    text = masked_text(repr(masked("", value[:LONGEST_READ] if isinstance(value, str) else value)))
     return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}..."

@@ -47,6 +47,7 @@ def effective(given: DatabaseSettings) -> EffectiveSettings:
     _derive_command_timeout(draft)
     _apply_pooler(draft, provider)
     _apply_client_timeout(draft)
+    _bound_connecting(draft)
     _apply_sqlite(draft)
     values: dict[str, Any] = {**draft.values, "provider": provider}
     values |= {name: dict(values[name]) for name in ("connect_args", "engine_options")}
@@ -110,6 +111,12 @@ def _apply_client_timeout(draft: _Draft) -> None:
     draft.origins["pool_timeout"] = Origin(
         OriginKind.DERIVED, f"client_timeout {client_timeout:g} s - expected_hold {hold:g} s"
     )
+
+
+def _bound_connecting(draft: _Draft) -> None:
+    if draft.values["connect_timeout"] > draft.values["pool_timeout"]:
+        origin = Origin(OriginKind.DERIVED, "pool_timeout, which covers connecting too")
+        draft.derive("connect_timeout", draft.values["pool_timeout"], origin)
 
 
 def _apply_sqlite(draft: _Draft) -> None:

@@ -34,14 +34,14 @@ def _pool_timeout(case: Case) -> Iterator[Finding]:
 
 def _connect_timeout(case: Case) -> Iterator[Finding]:
     settings = case.settings
-    if settings.pool != "static" and settings.connect_timeout >= settings.pool_timeout:
+    if settings.pool != "static" and settings.connect_timeout > settings.pool_timeout:
         yield Finding(
             "connect-timeout-too-long",
             Severity.WARNING,
             "connect_timeout",
             f"connect_timeout is {settings.connect_timeout:g} s, pool_timeout {settings.pool_timeout:g} s",
             "pool_timeout covers connecting too: the wait ends before a slow connect does, and hides its reason",
-            f"Lower connect_timeout below {settings.pool_timeout:g} s",
+            f"Lower connect_timeout to {settings.pool_timeout:g} s or less",
         )
 
 
