@@ -8,7 +8,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -21,6 +20,7 @@ from sqlalchemy import make_url
 
 from poolkeeper.testing import Backend, EmbeddedPostgres
 from poolkeeper.testing.ports import ReservedPort
+from poolkeeper.testing.postgres.folder import OwnedFolder
 from poolkeeper.testing.postgres.programs import find_programs
 
 T = TypeVar("T")
@@ -131,11 +131,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def server_folder(user: str) -> Iterator[Path]:
-    """A folder that `user` may enter, which pytest's own are not when we are root."""
-    with tempfile.TemporaryDirectory(prefix="poolkeeper-suite-") as name:
+    """A folder that `user` may enter, which pytest's own are not when we are root. A killed run's is swept later."""
+    with closing(OwnedFolder()) as owned:
+        folder = owned.path / "server"
+        folder.mkdir()
         if os.geteuid() == 0:
-            os.chown(name, *pwd.getpwnam(user)[2:4])
-        yield Path(name)
+            shutil.chown(folder, user)
+        yield folder
 
 
 class MariaDB:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -192,7 +193,10 @@ def test_a_given_folder_is_kept_with_its_data_and_has_one_owner(tmp_path) -> Non
         assert second.query("SELECT count(*) FROM kept") == [("0",)]
 
 
-def test_a_folder_too_deep_for_a_socket_works_and_its_helper_folder_goes_too(tmp_path) -> None:
+def test_a_folder_too_deep_for_a_socket_works_and_its_helper_folder_goes_too(tmp_path, monkeypatch) -> None:
+    deep_temp = tmp_path / ("t" * 100)
+    deep_temp.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep_temp))
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     with EmbeddedPostgres(deep) as server:
         assert server.query("SELECT 1") == [("1",)]

@@ -90,9 +90,9 @@ def test_the_next_start_in_the_same_folder_ends_the_old_server_and_keeps_the_dat
 
 def test_sweeping_spares_folders_of_the_living_and_those_just_being_made(temp_folder) -> None:
     living = OwnedFolder()
-    being_made = temp_folder / "poolkeeper-1-new"
+    being_made = temp_folder / "poolkeeper-postgres-1-new"
     being_made.mkdir()
-    stranger = temp_folder / "something-else"
+    stranger = temp_folder / "poolkeeper-something-else"
     stranger.mkdir()
     sweep()
     assert living.path.exists()
@@ -100,7 +100,7 @@ def test_sweeping_spares_folders_of_the_living_and_those_just_being_made(temp_fo
     os.utime(being_made, (0, 0))
     living.close()
     sweep()
-    assert os.listdir(temp_folder) == ["something-else"]
+    assert os.listdir(temp_folder) == ["poolkeeper-something-else"]
 
 
 def test_the_server_outlives_the_thread_that_started_it() -> None:

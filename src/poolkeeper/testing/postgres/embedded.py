@@ -143,7 +143,7 @@ class EmbeddedPostgres(Server):
         candidate = root / "run"
         if len(str(candidate / _LONGEST_SOCKET).encode()) <= _SOCKET_PATH_LIMIT:
             return candidate
-        self._owned.append(OwnedFolder())
+        self._owned.append(OwnedFolder(short=True))
         return self._owned[-1].path / "run"
 
     def _initialise(self) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from poolkeeper.testing.postgres.errors import EmbeddedPostgresError
 from poolkeeper.testing.postgres.processes import end_postmasters_below
 
-_PREFIX = "poolkeeper-"
+_PREFIX = "poolkeeper-postgres-"
+_SHORTEST_TEMP = "/tmp"  # noqa: S108
 _LOCK = "owner.lock"
 _LOCK_GRACE = 60.0
 
@@ -22,12 +23,13 @@ class OwnedFolder:
     """A folder with one owner at a time. The kernel frees the lock when the owner dies, however it dies.
 
     Without a path it is a new one below the temp folder, named after our pid, and `close` removes it; a folder that was
-    given is kept. Raises `EmbeddedPostgresError` when somebody else owns it.
+    given is kept. `short` asks for the shortest path that can be had. Raises `EmbeddedPostgresError` when somebody else
+    owns it.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, short: bool = False) -> None:
         self.is_temporary = path is None
-        self.path = _new_temporary_folder() if path is None else _given_folder(path)
+        self.path = _new_temporary_folder(short) if path is None else _given_folder(path)
         lock = _lock(self.path)
         if lock is None:
             owner = (self.path / _LOCK).read_text() or "?"
@@ -49,9 +51,14 @@ def _given_folder(path: Path) -> Path:
     return path.resolve()
 
 
-def _new_temporary_folder() -> Path:
+def _temp_folders() -> set[str]:
+    return {tempfile.gettempdir(), _SHORTEST_TEMP}
+
+
+def _new_temporary_folder(short: bool) -> Path:
     sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")).resolve()
+    parent = min(_temp_folders(), key=len) if short else tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)).resolve()
     folder.chmod(0o711)  # the server may run as somebody else, who must be able to enter
     return folder
 
@@ -70,7 +77,7 @@ def _lock(folder: Path) -> int | None:
 
 def sweep() -> None:
     """End the servers and remove the temporary folders of owners that died."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in (folder for temp in _temp_folders() for folder in Path(temp).glob(f"{_PREFIX}*")):
         try:
             _sweep_one(folder)
         except OSError:
