@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import poolkeeper.settings
 from poolkeeper.model import Severity
 from poolkeeper.settings import DatabaseSettings
 
@@ -133,26 +130,17 @@ def test_the_environment_tells_a_serverless_process_from_a_service():
     assert "null-pool-in-service" in found(bouncer(pool="null"))
 
 
-def codes_in_source() -> set[str]:
-    folder = Path(poolkeeper.settings.__file__).parent
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
-    texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding"]
-    first = [call.args[0] if call.args else call.keywords[0].value for call in made]
-    named = {node.value for node in first if isinstance(node, ast.Constant)}
-    return {str(code) for code in named | ({"driver-not-named", "driver-not-supported"} & texts)}
-
-
-def test_every_finding_has_a_case_here():
+def test_every_finding_has_a_case_here(finding_codes):
     elsewhere = {
         "queue-pool-in-serverless",
         "variable-misspelt",
         "setting-not-valid",
         "setting-unknown",
         "setting-missing",
+        "sync-driver-in-async-engine",
+        "async-driver-in-sync-engine",
     }
-    assert codes_in_source() == {case[0] for case in CASES} | elsewhere
+    assert finding_codes == {case[0] for case in CASES} | elsewhere
 
 
 def test_every_finding_says_what_was_seen_why_it_matters_and_what_to_do():

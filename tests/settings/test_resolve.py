@@ -188,6 +188,21 @@ def test_it_is_known_which_engines_a_url_allows(url, supports_async, supports_sy
     assert (settings.supports_async, settings.supports_sync) == (supports_async, supports_sync)
 
 
+@pytest.mark.parametrize(
+    ("url", "kind", "code", "advice"),
+    [
+        ("mysql+pymysql://h/d", "async", "sync-driver-in-async-engine", "mysql+asyncmy"),
+        ("sqlite:///x", "async", "sync-driver-in-async-engine", "sqlite+aiosqlite"),
+        (URL, "sync", "async-driver-in-sync-engine", "postgresql+psycopg"),
+    ],
+)
+def test_a_driver_of_the_other_kind_is_refused_with_the_ones_that_fit(url, kind, code, advice):
+    with pytest.raises(SettingsRefused, match=code) as refused:
+        resolved(url).require(kind)
+    assert advice in refused.value.findings[0].fix
+    resolved("postgresql+psycopg://h/d").require(kind)
+
+
 def test_the_report_has_one_line_per_setting_with_its_origin():
     settings = resolved(pool_timeout=15)
     lines = settings.report()

@@ -150,5 +150,11 @@ def test_settings_cannot_be_changed_after_the_start():
         settings.resolve({}).pool_size = 3
 
 
+def test_the_settings_have_a_json_schema():
+    properties = DatabaseSettings.model_json_schema()["properties"]
+    assert properties["url"]["format"] == "uri"
+    assert properties["pool_size"]["minimum"] == 1
+
+
 def test_the_url_may_stand_first():
     assert DatabaseSettings(URL).url.host == "db"

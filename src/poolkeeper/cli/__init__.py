@@ -12,9 +12,8 @@ def main() -> None:
 
         app(prog_name="poolkeeper")
     except ModuleNotFoundError as missing:
-        sys.exit(
-            f"poolkeeper: {(missing.name or '').partition('.')[0]} is not installed: pip install 'poolkeeper[{_extra()}]'"
-        )
+        package = (missing.name or "").partition(".")[0]
+        sys.exit(f"poolkeeper: {package} is not installed: pip install 'poolkeeper[{_extra()}]'")
     except Exception as error:
         from poolkeeper.settings.masking import masked_text
 

@@ -8,13 +8,19 @@ from enum import StrEnum
 from typing import Literal
 
 from poolkeeper.facts import Pooler, Provider
-from poolkeeper.facts.drivers import driver_kind
-from poolkeeper.model import Finding
+from poolkeeper.facts.drivers import DRIVERS, driver_kind
+from poolkeeper.model import Finding, Severity
 from poolkeeper.settings.dsn import Dsn
 from poolkeeper.settings.masking import masked
 from poolkeeper.settings.profiles import PoolKind, ProfileName
+from poolkeeper.settings.refused import SettingsRefused
 
 Kind = Literal["async", "sync"]
+
+
+def _schemes(dialect: str, kind: Kind) -> list[str]:
+    fitting = (item for item in DRIVERS.values() if (item.supports_async if kind == "async" else item.supports_sync))
+    return [f"{dialect}+{item.name}" for item in fitting if dialect in item.dialects]
 
 
 class OriginKind(StrEnum):
@@ -102,6 +108,22 @@ class EffectiveSettings:
         """Whether the URL's driver blocks: an Engine can be built."""
         kind = driver_kind(self.url.dialect, self.url.driver)
         return kind is not None and kind.supports_sync
+
+    def require(self, kind: Kind) -> None:
+        """Raise SettingsRefused where the URL's driver cannot serve an engine of this kind ("async", "sync")."""
+        if self.supports_async if kind == "async" else self.supports_sync:
+            return
+        have, other = ("sync", "async") if kind == "async" else ("async", "sync")
+        why = "stop the whole event loop at every statement" if kind == "async" else "need an event loop"
+        finding = Finding(
+            code=f"{have}-driver-in-{kind}-engine",
+            severity=Severity.ERROR,
+            subject="url",
+            seen=f"{self.url.scheme} is {'a blocking' if have == 'sync' else 'an asyncio'} driver",
+            why=f"it would {why}",
+            fix=f"Use the {other} engine and sessions, or one of {', '.join(_schemes(self.url.dialect, kind))}",
+        )
+        raise SettingsRefused((finding,))
 
     def shown(self) -> dict[str, object]:
         """Every setting as a plain value without secrets, in the order of the documentation."""

@@ -52,10 +52,10 @@ def _json_object(value: object) -> object:
         raise ValueError('a JSON object is needed, such as {"name": "value"}') from None
 
 
-Seconds = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
-WholeSeconds = Annotated[int, BeforeValidator(_not_a_bool)]
-Count = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)]
-CountOrNone = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
+Age = Annotated[int, Field(ge=-1), BeforeValidator(_not_a_bool)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_not_a_bool)]
+CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(_not_a_bool)]
 Options = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)]
 
 
@@ -88,9 +88,9 @@ class DatabaseSettings(BaseSettings):
 
     pool: Literal["queue", "null"] = Field("queue", description="Keep connections (queue), or open one per use (null).")
     pool_size: Count = Field(20, description="Connections that a process keeps.")
-    max_overflow: CountOrNone = Field(0, description="Connections that it opens beyond pool_size for a while.")
+    max_overflow: CountOrZero = Field(0, description="Connections that it opens beyond pool_size for a while.")
     pool_timeout: Seconds = Field(10, description="Longest wait for a connection, connecting included.")
-    pool_recycle: WholeSeconds = Field(3600, ge=-1, description="Age at which a connection is replaced; -1: never.")
+    pool_recycle: Age = Field(3600, description="Age at which a connection is replaced; -1: never.")
     pool_pre_ping: bool = Field(True, description="Never hand out a dead connection.")
     pool_use_lifo: bool = Field(False, description="Hand out the connection used last, so that others fall idle.")
 
@@ -101,7 +101,7 @@ class DatabaseSettings(BaseSettings):
     command_timeout: Seconds | None = Field(
         None, description="The client gives up on a silent server after this; none: never."
     )
-    tcp_keepalive: Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)] | None = Field(
+    tcp_keepalive: Count | None = Field(
         300, description="Silence after which TCP probes the peer; none: the system's own setting."
     )
 
@@ -111,7 +111,7 @@ class DatabaseSettings(BaseSettings):
     health_timeout: Seconds = Field(2, description="Longest wait of a health check.")
 
     max_connections: Count | None = Field(None, description="The server's (or the pooler's) limit.")
-    reserved_connections: CountOrNone | None = Field(None, description="How many of those are kept for others.")
+    reserved_connections: CountOrZero | None = Field(None, description="How many of those are kept for others.")
     workers: Count | None = Field(None, description="Processes per instance.")
     instances: Count | None = Field(None, description="Instances of the service, at the most.")
     thread_limit: Count | None = Field(None, description="Threads that run sync endpoints.")
