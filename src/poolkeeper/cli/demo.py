@@ -37,6 +37,7 @@ from poolkeeper.drill import (
 )
 from poolkeeper.errors import ConnectFailed
 from poolkeeper.settings import DsnInvalid, SettingsRefused
+from poolkeeper.settings.masking import MASK, masked_text
 from poolkeeper.testing import EmbeddedPostgresError
 
 _SHOWN_SECONDS = 3
@@ -63,24 +64,26 @@ class Outcome:
 
 
 class Interruption:
-    """Ctrl-C, SIGTERM and SIGHUP end the run in good order; what comes after the first of them is not needed."""
+    """Ctrl-C, SIGTERM and SIGHUP end the run in good order, once: nothing interrupts the clearing up."""
+
+    SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
     def __init__(self) -> None:
-        self.happened = False
         self._stop: Callable[[], object] | None = None
-
-    def install(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in self.SIGNALS:
             signal.signal(number, self._handle)
 
-    def calls(self, stop: Callable[[], object] | None) -> None:
-        """From now on `stop` ends what is running; with None a KeyboardInterrupt does."""
+    def calls(self, stop: Callable[[], object]) -> None:
+        """From now on `stop` ends what is running; before, it is a KeyboardInterrupt."""
         self._stop = stop
 
+    def is_over(self) -> None:
+        """The end has begun. Ignored for good, because Python resets its own handlers before a process is gone."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        if self.happened:
-            return
-        self.happened = True
+        self.is_over()
         if self._stop is None:
             raise KeyboardInterrupt
         self._stop()
@@ -102,7 +105,6 @@ def demo(
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
     interruption = Interruption()
-    interruption.install()
     try:
         place = _place(url, sqlite, workers)
         outcome, where = _run(place, seconds, rate, workers, interruption)
@@ -147,8 +149,7 @@ def _run(
             load = Load(service.address, OrdersTraffic(), steady(rate, seconds))
             with screen_for(seconds) as screen:
                 outcome = asyncio.run(_under_load(load, service, screen, interruption))
-            # The end has begun: a second Ctrl-C must not interrupt the clearing up.
-            interruption.happened = True
+            interruption.is_over()
             if not service.running:
                 raise ServiceFailed("the service ended during the load", service.log(30))
         return outcome, place
@@ -246,9 +247,9 @@ def _explain(failure: Exception, url: str | None) -> None:
 
 
 def _masked(text: str, url: str | None) -> str:
-    """`text` without the password of `url`, should a driver have put it there."""
+    """`text` without any password, and surely without that of `url`, wherever a driver may have put it."""
     try:
         password = make_url(url).password if url else None
     except SQLAlchemyError:
-        password = url
-    return text.replace(str(password), "***") if password else text
+        password = None
+    return masked_text(text.replace(str(password), MASK) if password else text)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import tempfile
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from poolkeeper.database import Database
 from poolkeeper.settings import Dsn
 from poolkeeper.testing import EmbeddedPostgres
+from poolkeeper.testing.postgres.folder import OwnedFolder
 
 T = TypeVar("T")
 
@@ -56,8 +56,8 @@ def embedded_postgres(driver: str = "asyncpg", max_connections: int = 100) -> Ge
 @contextmanager
 def sqlite_file() -> Generator[Place, None, None]:
     """A SQLite file in a temporary folder, which is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="poolkeeper-") as folder:
-        yield _look_at(f"sqlite+aiosqlite:///{folder}/orders.db", Path(folder))
+    with closing(OwnedFolder()) as folder:
+        yield _look_at(f"sqlite+aiosqlite:///{folder.path}/orders.db", folder.path)
 
 
 @contextmanager
@@ -67,8 +67,8 @@ def own_database(url: str) -> Generator[Place, None, None]:
     Raises what `Database` raises for a URL that it refuses, and `ConnectFailed` where nothing answers.
     """
     prefix = f"{TABLE_PREFIX}_{secrets.token_hex(3)}_"
-    with tempfile.TemporaryDirectory(prefix="poolkeeper-") as folder:
-        place = _look_at(url, Path(folder), prefix)
+    with closing(OwnedFolder()) as folder:
+        place = _look_at(url, folder.path, prefix)
         try:
             yield place
         finally:
