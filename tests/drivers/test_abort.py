@@ -94,6 +94,17 @@ async def test_an_open_connection_says_so(connect: Opener, server_url: str) -> N
     assert not opened.driver.is_closed(opened.driver_connection)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async and kind.name != "psycopg"], ids=str)
+async def test_an_idle_connection_that_the_server_closed_says_so_without_io(
+    connect: Opener, kind: Kind, database: Any
+) -> None:
+    opened = await connect(database.url(kind.name))
+    await asyncio.to_thread(database.terminate_backends if kind.is_postgresql else database.kill_connections)
+    async with asyncio.timeout(5):
+        while not opened.driver.is_closed(opened.driver_connection):  # noqa: ASYNC110 - the flag is what is tested
+            await asyncio.sleep(0)
+
+
 @asyncio_drivers
 async def test_a_session_whose_commit_was_cut_off_gives_its_slot_back_without_waiting(
     server_url: str, proxy: FaultProxy

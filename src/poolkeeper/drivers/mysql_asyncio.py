@@ -23,7 +23,7 @@ class MysqlAsyncio:
 
     url: URL
     is_async: bool = True
-    serialises_commands: bool = True
+    serialises_commands: bool = False
 
     module: ClassVar[str]
     errors_module: ClassVar[str]
@@ -76,8 +76,11 @@ class MysqlAsyncio:
 
         return connect
 
+    async def _connected(self, module: Any, args: Any, kwargs: Any) -> Any:
+        return await module.connect(*args, **kwargs)
+
     async def _opened(self, options: ConnectOptions, args: Any, kwargs: Any) -> Any:
-        connection = await import_module(self.module).connect(*args, **kwargs)
+        connection = await self._connected(import_module(self.module), args, kwargs)
         try:
             self._refuse_plaintext(connection, kwargs)
             keep_alive(self.socket_of(connection), options.tcp_keepalive)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments
 from poolkeeper.drivers.deadline import within
@@ -39,17 +39,20 @@ class Psycopg:
         return arguments
 
     def attach(self, engine: Engine, options: ConnectOptions) -> None:
-        def connect(dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
+        plain_connect = engine.dialect.connect
+
+        def connect(*args: Any, **kwargs: Any) -> Any:
             from psycopg import errors
 
             try:
                 return within(
-                    options.connect_timeout, lambda: dialect.connect(*args, **kwargs), lambda late: late.close()
+                    options.connect_timeout, lambda: plain_connect(*args, **kwargs), lambda late: late.close()
                 )
             except TimeoutError as error:
                 raise errors.ConnectionTimeout(_timed_out(options)) from error
 
-        event.listen(engine, "do_connect", connect)
+        # Not a `do_connect` listener: the first one that returns a connection keeps all others from running.
+        engine.dialect.connect = connect  # type: ignore[method-assign]
 
     def socket_of(self, driver_connection: Any) -> int | None:
         # libpq's own accessor raises once the connection is gone.

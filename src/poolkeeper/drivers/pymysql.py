@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
 from poolkeeper.drivers.deadline import within
@@ -22,15 +22,17 @@ class Pymysql:
 
     url: URL
     is_async: bool = False
-    serialises_commands: bool = True
+    serialises_commands: bool = False
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         ours = {"program_name": fitting(options.application_name), "connect_timeout": options.connect_timeout}
         return own_arguments(self.url, options, ours)
 
     def attach(self, engine: Engine, options: ConnectOptions) -> None:
-        def connect(dialect: Any, _record: Any, args: Any, kwargs: Any) -> Any:
-            connection = dialect.connect(*args, **{**kwargs, "defer_connect": True})
+        plain_connect = engine.dialect.connect
+
+        def connect(*args: Any, **kwargs: Any) -> Any:
+            connection: Any = plain_connect(*args, **{**kwargs, "defer_connect": True})
 
             def opened() -> None:
                 connection.connect()
@@ -47,7 +49,8 @@ class Pymysql:
                 raise pymysql.OperationalError(*timed_out(options)) from error
             return connection
 
-        event.listen(engine, "do_connect", connect)
+        # Not a `do_connect` listener: the first one that returns a connection keeps all others from running.
+        engine.dialect.connect = connect  # type: ignore[method-assign]
 
     def socket_of(self, driver_connection: Any) -> int | None:
         with contextlib.suppress(Exception):
