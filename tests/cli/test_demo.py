@@ -124,6 +124,8 @@ def test_several_workers_serve_and_leave_nothing(run: Run) -> None:
     code, output = run.finish("--workers", "2", "--for", "2", "--json", str(run.folder / "out.json"))
     assert code == 0, output
     assert run.figures()["errors"] == 0
+    assert run.figures()["pool"]["workers"] == 2
+    assert run.figures()["pool"]["capacity"] == 40
     assert run.left_behind() == []
 
 

@@ -60,7 +60,7 @@ class PoolWatch:
         # A new connection each time, for that is what lets another worker answer.
         async with HttpClient(self._address.hostname or "", self._address.port or 80) as client:
             health = json.loads((await client.request("GET", "/health/db")).body)
-        self._pools[health.get("pid", 0)] = health["pool"]
+        self._pools[health["pid"]] = health["pool"]
 
     def _totals(self) -> PoolTotals:
         pools = self._pools.values()

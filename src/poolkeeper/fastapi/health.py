@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -56,13 +57,13 @@ class Health:
         return JSONResponse({"status": "ready"})
 
     async def db(self, _request: Request) -> JSONResponse:
-        """Ask the database now."""
-        pool = _numbers(self._database)
+        """Ask the database now. `pid` tells the workers of a service apart, whose pools are their own."""
+        numbers: dict[str, Any] = {"pid": os.getpid(), "pool": _numbers(self._database)}
         try:
             latency = await self._database.ping()
         except (exc.SQLAlchemyError, TimeoutError, OSError) as error:
-            return _unavailable({"status": "unhealthy", "reason": reason_of(error), "pool": pool})
-        return JSONResponse({"status": "ok", "latency_ms": round(latency * 1000, 3), "pool": pool})
+            return _unavailable({"status": "unhealthy", "reason": reason_of(error), **numbers})
+        return JSONResponse({"status": "ok", "latency_ms": round(latency * 1000, 3), **numbers})
 
     def _unready(self) -> str | None:
         match self._database.state:
