@@ -70,6 +70,18 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
         url(PSYCOPG, provider="pgbouncer-session", connect_args={"options": "--lock-timeout=5"}),
         url(PSYCOPG, provider="pgbouncer-session", connect_args={"options": "-ctimezone=UTC"}),
     ),
+    (
+        "pooler-breaks-prepared-statements",
+        WARNING,
+        bouncer(connect_args={"statement_cache_size": 100}),
+        bouncer(connect_args={"statement_cache_size": 0}),
+    ),
+    (
+        "pooler-breaks-prepared-statements",
+        WARNING,
+        url(PSYCOPG, provider="pgbouncer-transaction", connect_args={"prepare_threshold": 5}),
+        url(PSYCOPG, provider="pgbouncer-session", connect_args={"prepare_threshold": 5}),
+    ),
     ("replicas-not-routed", INFO, db(replica_urls=[f"{URL}2"]), db()),
     ("replica-of-another-kind", ERROR, db(replica_urls=["mysql+asyncmy://h/d"]), db(replica_urls=[f"{URL}2"])),
     ("replica-driver-differs", ERROR, db(replica_urls=["postgresql+psycopg://h/d"]), db(replica_urls=[f"{URL}2"])),

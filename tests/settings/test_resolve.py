@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poolkeeper.facts import PROVIDERS
 from poolkeeper.settings import DatabaseSettings, EffectiveSettings, SettingsRefused
@@ -11,8 +13,8 @@ NEON = "postgresql+asyncpg://u:p@ep-x-1.eu-central-1.aws.neon.tech/shop"
 NEON_POOLER = "postgresql+asyncpg://u:p@ep-x-1-pooler.eu-central-1.aws.neon.tech/shop"
 
 
-def resolved(url: str = URL, **given: object) -> EffectiveSettings:
-    return DatabaseSettings(url=url, **given).resolve({})
+def resolved(url: str = URL, **chosen: object) -> EffectiveSettings:
+    return DatabaseSettings(url=url, **chosen).resolve({})
 
 
 def origin(settings: EffectiveSettings, name: str) -> str:
@@ -201,6 +203,29 @@ def test_a_driver_of_the_other_kind_is_refused_with_the_ones_that_fit(url, kind,
         resolved(url).require(kind)
     assert advice in refused.value.findings[0].fix
     resolved("postgresql+psycopg://h/d").require(kind)
+
+
+@given(
+    client_timeout=st.none() | st.floats(0.2, 120),
+    pool_timeout=st.none() | st.floats(0.1, 120),
+    expected_hold=st.floats(0.01, 0.1),
+    statement_timeout=st.none() | st.floats(0.1, 600),
+    pool_recycle=st.none() | st.integers(1, 10_000),
+    profile=st.sampled_from(list(PROFILES)),
+    url=st.sampled_from([URL, NEON, "sqlite+aiosqlite:///x", "mysql+asyncmy://h/d"]),
+)
+def test_whatever_is_given_is_kept_unless_the_caller_would_be_gone(url, **given):
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = DatabaseSettings(url, **chosen).resolve({})
+    for name in chosen.keys() - {"pool_timeout"}:
+        assert getattr(settings, name) == chosen[name]
+    wanted = chosen.get("pool_timeout", 10)
+    bound = float("inf") if given["client_timeout"] is None else given["client_timeout"] - given["expected_hold"]
+    assert settings.pool_timeout == min(wanted, bound)
+    assert settings.connect_timeout <= settings.pool_timeout
+    if settings.statement_timeout is not None and settings.command_timeout is not None:
+        assert settings.command_timeout > settings.statement_timeout
+    assert all(name in line for name, line in zip(settings.origins, settings.report(), strict=True))
 
 
 def test_the_report_has_one_line_per_setting_with_its_origin():

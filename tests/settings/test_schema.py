@@ -150,6 +150,40 @@ def test_settings_cannot_be_changed_after_the_start():
         settings.resolve({}).pool_size = 3
 
 
+def test_another_database_has_another_prefix(monkeypatch):
+    monkeypatch.setenv("REPORTS_URL", "postgresql+asyncpg://u:p@reports/shop")
+    monkeypatch.setenv("REPORTS_POOL_SIZE", "7")
+    monkeypatch.setenv("REPORTS_POOL_TIMOUT", "7")
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "9")
+    settings = DatabaseSettings(_env_prefix="REPORTS_").resolve()
+    assert (settings.url.host, settings.pool_size) == ("reports", 7)
+    assert str(settings.origins["pool_size"]) == "environment REPORTS_POOL_SIZE"
+    assert [finding.subject for finding in settings.findings] == ["REPORTS_POOL_TIMOUT"]
+    monkeypatch.setenv("REPORTS_POOL_SIZE", "x")
+    with pytest.raises(SettingsRefused, match="REPORTS_POOL_SIZE = 'x'"):
+        DatabaseSettings(_env_prefix="REPORTS_")
+
+
+def test_a_file_may_hold_more_than_our_variables(tmp_path):
+    file = tmp_path / ".env"
+    file.write_text(f"DATABASE_URL={URL}\nOTHER=1\nDATABASE_NAME=x\nDATABASE_POOL_SIZE=7\n", encoding="utf-8")
+    assert DatabaseSettings(_env_file=file).resolve({}).pool_size == 7
+
+
+def test_the_settings_of_a_larger_application_may_hold_ours():
+    class Larger(DatabaseSettings):
+        colour: str = "blue"
+
+    settings = Larger(URL, colour="red", pool_size=7)
+    assert settings.colour == "red"
+    assert settings.resolve({}).pool_size == 7
+
+
+def test_no_replicas_in_the_environment_are_none(monkeypatch):
+    monkeypatch.setenv("DATABASE_REPLICA_URLS", "")
+    assert DatabaseSettings(URL).replica_urls == ()
+
+
 def test_the_settings_have_a_json_schema():
     properties = DatabaseSettings.model_json_schema()["properties"]
     assert properties["url"]["format"] == "uri"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -37,21 +37,33 @@ _RULES = {
 }
 
 
-def findings_of(
-    error: ValidationError, arguments: Mapping[str, object], known: Mapping[str, object]
-) -> tuple[Finding, ...]:
-    """One finding per error. `arguments` are what the caller passed, the rest came from the environment."""
-    return tuple(_finding(detail, arguments, known) for detail in error.errors(include_url=False))
+def findings_of(error: ValidationError, arguments: Mapping[str, object], prefix: str) -> tuple[Finding, ...]:
+    """One finding per error. `arguments` are what the caller passed; the rest came from variables with `prefix`."""
+    return tuple(_finding(detail, arguments, prefix) for detail in error.errors(include_url=False))
 
 
-def _finding(detail: ErrorDetails, arguments: Mapping[str, object], known: Mapping[str, object]) -> Finding:
+def unknown(name: str, known: Iterable[str]) -> Finding:
+    """An argument that no setting is called by."""
+    guess = closest(name, known)
+    return Finding(
+        code="setting-unknown",
+        severity=Severity.ERROR,
+        subject=name,
+        seen=f"there is no setting named {name}",
+        why="a setting that nothing reads would leave another value in force than you think",
+        fix=f"Write {guess}, if that was meant"
+        if guess
+        else "Choose one of the documented settings; what else create_engine takes goes into engine_options",
+    )
+
+
+def _finding(detail: ErrorDetails, arguments: Mapping[str, object], prefix: str) -> Finding:
     subject = ".".join(str(part) for part in detail["loc"]) or "settings"
     field = str(detail["loc"][0]) if detail["loc"] else ""
-    if detail["type"] == "extra_forbidden":
-        return _unknown(field, known)
+    variable = environment_name(field, prefix)
     if detail["type"] == "missing":
-        return _missing(field)
-    name = subject if field in arguments else environment_name(field)
+        return _missing(field, variable)
+    name = subject if field in arguments else variable
     value = "a value that is not repeated here" if field in _NEVER_ECHOED else echo(detail["input"])
     known_rule = _RULES.get(detail["type"])
     rule = known_rule.format(**detail.get("ctx", {})) if known_rule else detail["msg"].removeprefix("Value error, ")
@@ -65,26 +77,12 @@ def _finding(detail: ErrorDetails, arguments: Mapping[str, object], known: Mappi
     )
 
 
-def _unknown(field: str, known: Mapping[str, object]) -> Finding:
-    guess = closest(field, known)
-    return Finding(
-        code="setting-unknown",
-        severity=Severity.ERROR,
-        subject=field,
-        seen=f"there is no setting named {field}",
-        why="a setting that nothing reads would leave another value in force than you think",
-        fix=f"Write {guess}, if that was meant"
-        if guess
-        else "See the settings page; what create_engine takes goes in engine_options",
-    )
-
-
-def _missing(field: str) -> Finding:
+def _missing(field: str, variable: str) -> Finding:
     return Finding(
         code="setting-missing",
         severity=Severity.ERROR,
         subject=field,
-        seen=f"neither the argument {field} nor {environment_name(field)} is given",
+        seen=f"neither the argument {field} nor {variable} is given",
         why="there is no default for it",
-        fix=f"Set {environment_name(field)}, for example postgresql+asyncpg://user:password@host:5432/name",
+        fix=f"Set {variable}, for example postgresql+asyncpg://user:password@host:5432/name",
     )

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 ENVIRONMENT_PREFIX = "DATABASE_"
 
 
-def environment_name(field: str) -> str:
+def environment_name(field: str, prefix: str = ENVIRONMENT_PREFIX) -> str:
     """The environment variable of a setting."""
-    return f"{ENVIRONMENT_PREFIX}{field.upper()}"
+    return f"{prefix}{field}".upper()
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

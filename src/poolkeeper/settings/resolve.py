@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from poolkeeper.facts import PROVIDERS, Provider, detect, postgres
 from poolkeeper.settings.effective import SETTING_NAMES, EffectiveSettings, Origin, OriginKind
-from poolkeeper.settings.names import environment_name
 from poolkeeper.settings.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -20,9 +20,11 @@ class _Draft:
     """Values and their origins while they are worked out. What the user chose is never overwritten."""
 
     def __init__(self, given: DatabaseSettings) -> None:
-        self.values: dict[str, Any] = {name: getattr(given, name) for name in type(given).model_fields}
+        # A subclass may hold the settings of a whole application.
+        names = [name for name in SETTING_NAMES if name in type(given).model_fields]
+        self.values: dict[str, Any] = {name: getattr(given, name) for name in names}
         self.origins = {name: Origin(OriginKind.DEFAULT) for name in self.values}
-        for name in given.model_fields_set:
+        for name in given.model_fields_set & self.origins.keys():
             self.origins[name] = _origin_of(name, given.from_environment)
 
     def derive(self, name: str, value: object, origin: Origin) -> None:
@@ -30,10 +32,9 @@ class _Draft:
             self.values[name], self.origins[name] = value, origin
 
 
-def _origin_of(name: str, from_environment: frozenset[str]) -> Origin:
-    if name in from_environment:
-        return Origin(OriginKind.ENVIRONMENT, environment_name(name))
-    return Origin(OriginKind.ARGUMENT)
+def _origin_of(name: str, from_environment: Mapping[str, str]) -> Origin:
+    variable = from_environment.get(name)
+    return Origin(OriginKind.ARGUMENT) if variable is None else Origin(OriginKind.ENVIRONMENT, variable)
 
 
 def effective(given: DatabaseSettings) -> EffectiveSettings:

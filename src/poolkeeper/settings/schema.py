@@ -20,7 +20,7 @@ from poolkeeper.settings.checks.case import Case
 from poolkeeper.settings.dsn import Dsn
 from poolkeeper.settings.effective import EffectiveSettings
 from poolkeeper.settings.masking import is_mapping, masked, masked_options
-from poolkeeper.settings.names import ENVIRONMENT_PREFIX
+from poolkeeper.settings.names import ENVIRONMENT_PREFIX, environment_name
 from poolkeeper.settings.profiles import ProfileName
 from poolkeeper.settings.refused import SettingsRefused
 from poolkeeper.settings.resolve import effective
@@ -40,7 +40,9 @@ def _known_provider(name: str) -> str:
 
 def _urls(value: object) -> object:
     """URLs in one text are separated by commas or white space; a comma inside a URL is not followed by a scheme."""
-    return re.split(r"[,\s]+(?=[\w+]+://)", value.strip()) if isinstance(value, str) and value else value
+    if not isinstance(value, str):
+        return value
+    return re.split(r"[,\s]+(?=[\w+]+://)", value.strip()) if value.strip() else ()
 
 
 def _json_object(value: object) -> object:
@@ -70,7 +72,9 @@ class DatabaseSettings(BaseSettings):
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
         env_parse_none_str="none",
-        extra="forbid",
+        defer_build=True,
+        # Unknown arguments are refused below; a .env file may well hold more than ours.
+        extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
         validate_default=True,
@@ -124,21 +128,28 @@ class DatabaseSettings(BaseSettings):
         default_factory=dict, description="Anything else that create_engine takes, as a JSON object."
     )
 
-    _from_environment: frozenset[str] = PrivateAttr(default=frozenset())
+    _from_environment: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
+    _prefix: str = PrivateAttr(default=ENVIRONMENT_PREFIX)
 
     def __init__(self, url: object = None, /, **values: Any) -> None:
         given: dict[str, Any] = values if url is None else {"url": url, **values}
         # Raised outside the except block: the ValidationError, which knows the input, must not hang on as the context.
         if problems := self._read(given):
             raise SettingsRefused((*problems, *self._beyond(problems, given)))
-        self._from_environment = frozenset(self.model_fields_set - given.keys())
+        self._prefix = self._prefix_for(given)
+        self._from_environment = {
+            name: environment_name(name, self._prefix) for name in self.model_fields_set - given.keys()
+        }
 
     def _read(self, given: dict[str, Any]) -> tuple[Finding, ...]:
+        fields = type(self).model_fields
+        unknown = tuple(name for name in given if name not in fields and not name.startswith("_"))
+        problems = tuple(invalid.unknown(name, fields) for name in unknown)
         try:
             super().__init__(**given)
         except ValidationError as error:
-            return invalid.findings_of(error, given, type(self).model_fields)
-        return ()
+            problems += invalid.findings_of(error, given, self._prefix_for(given))
+        return problems
 
     def _beyond(self, problems: tuple[Finding, ...], given: dict[str, Any]) -> tuple[Finding, ...]:
         """What else would be refused once the settings that cannot be read are corrected: all problems at once."""
@@ -148,15 +159,19 @@ class DatabaseSettings(BaseSettings):
         fields = type(self).model_fields
         readable = {name: value for name, value in given.items() if name not in unreadable}
         defaults = {name: fields[name].get_default(call_default_factory=True) for name in unreadable & fields.keys()}
-        try:
-            rest = DatabaseSettings(**readable, **defaults).examine()
-        except SettingsRefused:
+        rest = type(self).__new__(type(self))
+        if rest._read({**readable, **defaults}):
             return ()
-        return tuple(found for found in errors_in(rest.findings) if found.subject.partition(".")[0] not in unreadable)
+        found = errors_in(rest.examine().findings)
+        return tuple(finding for finding in found if finding.subject.partition(".")[0] not in unreadable)
+
+    @classmethod
+    def _prefix_for(cls, given: Mapping[str, Any]) -> str:
+        return str(given.get("_env_prefix") or cls.model_config.get("env_prefix", ENVIRONMENT_PREFIX))
 
     @property
-    def from_environment(self) -> frozenset[str]:
-        """The names of the settings that the environment gave."""
+    def from_environment(self) -> Mapping[str, str]:
+        """The settings that the environment gave, each with the variable it came from."""
         return self._from_environment
 
     def resolve(self, environ: Mapping[str, str] | None = None) -> EffectiveSettings:
@@ -174,7 +189,7 @@ class DatabaseSettings(BaseSettings):
         """The same with errors among the findings, where `resolve` raises: to show them, not to build on them."""
         settings = effective(self)
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        findings = findings_of(Case(settings, given, os.environ if environ is None else environ))
+        findings = findings_of(Case(settings, given, os.environ if environ is None else environ, self._prefix))
         return replace(settings, findings=findings)
 
     @field_serializer("connect_args", "engine_options")

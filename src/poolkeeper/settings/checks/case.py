@@ -10,8 +10,10 @@ from poolkeeper.settings.effective import EffectiveSettings
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The effective settings, the values that the user gave by name, and the environment of the process."""
+    """The effective settings, the values that the user gave by name, the environment of the process,
+    and what our variables in it begin with."""
 
     settings: EffectiveSettings
     given: Mapping[str, object]
     environ: Mapping[str, str]
+    prefix: str
