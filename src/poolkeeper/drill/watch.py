@@ -50,17 +50,18 @@ class PoolWatch:
                 for _ in range(self._workers * _TRIES_PER_WORKER):
                     if len(self._pools) == self._workers:
                         break
-                    await self._ask_one()
+                    health = await self._health()
+                    self._pools[health["pid"]] = health["pool"]
         except (OSError, TimeoutError, ValueError, LookupError):
             # The load counts what this means for callers; here it only means that there is nothing to show.
             pass
         return self._totals() if self._pools else None
 
-    async def _ask_one(self) -> None:
+    async def _health(self) -> dict[str, Any]:
         # A new connection each time, for that is what lets another worker answer.
         async with HttpClient(self._address.hostname or "", self._address.port or 80) as client:
-            health = json.loads((await client.request("GET", "/health/db")).body)
-        self._pools[health["pid"]] = health["pool"]
+            health: dict[str, Any] = json.loads((await client.request("GET", "/health/db")).body)
+            return health
 
     def _totals(self) -> PoolTotals:
         pools = self._pools.values()
