@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from tests.drivers.conftest import KINDS, Kind, Open, Opener
+from tests.drivers.conftest import KINDS, Kind, Open, Opener, on_both_loops
 
 from poolkeeper.drivers import ConnectOptions, driver_for
 from poolkeeper.testing import FaultProxy
@@ -18,11 +18,6 @@ from poolkeeper.testing import FaultProxy
 pytestmark = pytest.mark.anyio
 
 asyncio_drivers = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)
-
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": request.param}
 
 
 async def abort_while(opened: Open, work: Coroutine[Any, Any, None]) -> DBAPIError:
@@ -38,6 +33,7 @@ async def abort_while(opened: Open, work: Coroutine[Any, Any, None]) -> DBAPIErr
     return cut.value
 
 
+@on_both_loops
 async def test_a_query_on_a_silent_connection_ends_as_a_disconnect(
     connect: Opener, server_url: str, proxy: FaultProxy
 ) -> None:
@@ -50,6 +46,7 @@ async def test_a_query_on_a_silent_connection_ends_as_a_disconnect(
     assert opened.driver.socket_of(opened.driver_connection) is None
 
 
+@on_both_loops
 async def test_a_commit_on_a_silent_connection_ends_as_a_disconnect(
     connect: Opener, server_url: str, proxy: FaultProxy
 ) -> None:
@@ -95,6 +92,7 @@ async def test_an_open_connection_says_so(connect: Opener, server_url: str) -> N
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async and kind.name != "psycopg"], ids=str)
+@on_both_loops
 async def test_an_idle_connection_that_the_server_closed_says_so_without_io(
     connect: Opener, kind: Kind, database: Any
 ) -> None:

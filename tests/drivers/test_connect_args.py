@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
-from tests.drivers.conftest import KINDS, Kind, Opener
+from tests.drivers.conftest import KINDS, Kind, Opener, on_both_loops
 
 from poolkeeper.drivers import ConnectOptions, is_statement_timeout
 from poolkeeper.testing import EmbeddedPostgres
@@ -90,11 +90,7 @@ def keepalive_of(fd: int) -> tuple[int, ...]:
         )
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": request.param}
-
-
+@on_both_loops
 async def test_tcp_keepalive_is_set_on_the_real_socket(connect: Opener, server_url: str) -> None:
     opened = await connect(server_url, ConnectOptions(tcp_keepalive=300))
     fd = opened.driver.socket_of(opened.driver_connection)

@@ -5,6 +5,7 @@ from sqlalchemy import exc, make_url
 from tests.drivers.conftest import KINDS, Kind
 
 from poolkeeper.drivers import driver_for, known_drivers
+from poolkeeper.facts.drivers import DRIVERS
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -45,3 +46,9 @@ def test_the_refusal_shows_no_password() -> None:
     with pytest.raises(exc.ArgumentError) as refused:
         driver_for(make_url("oracle+cx://user:hunter2@host/db"), is_async=True)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_settings_and_drivers_know_the_same_names(is_async: bool) -> None:
+    accepted = {kind.name for kind in DRIVERS.values() if (kind.supports_async if is_async else kind.supports_sync)}
+    assert {name.partition("+")[2] for name in known_drivers(is_async=is_async)} == accepted
