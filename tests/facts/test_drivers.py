@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from poolkeeper.drivers import known_drivers
 from poolkeeper.facts.driver_options import DRIVER_OPTIONS, FOREIGN_OPTIONS
 from poolkeeper.facts.drivers import DRIVERS, driver_kind
 
@@ -86,6 +87,16 @@ def test_sqlalchemy_agrees_which_driver_awaits(driver):
         assert url.get_dialect().is_async is (kind.supports_async and not kind.supports_sync)
         if kind.supports_async:
             assert create_async_engine(url, poolclass=NullPool).dialect.driver in {driver, "psycopg_async", "psycopg"}
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_every_driver_that_engines_are_built_on_is_a_fact_and_the_other_way_round(is_async):
+    facts = {
+        f"{'mysql' if 'mysql' in kind.dialects else next(iter(kind.dialects))}+{kind.name}"
+        for kind in DRIVERS.values()
+        if (kind.supports_async if is_async else kind.supports_sync)
+    }
+    assert set(known_drivers(is_async=is_async)) == facts
 
 
 def test_a_driver_is_known_for_its_own_dialects_only():

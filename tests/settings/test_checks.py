@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,7 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
     ("pool-timeout-unusual", WARNING, db(pool_timeout=31), db(pool_timeout=30)),
     ("connect-timeout-too-long", WARNING, db(connect_timeout=10.1), db(connect_timeout=10)),
     ("connect-timeout-too-long", WARNING, db(client_timeout=5, connect_timeout=5), db(client_timeout=5)),
+    ("statement-timeout-without-effect", WARNING, url("sqlite:///x", statement_timeout=5), url("sqlite:///x")),
     ("command-timeout-off", WARNING, db(command_timeout=None), db(profile="background-worker")),
     ("command-timeout-too-short", WARNING, db(command_timeout=30), db(command_timeout=31)),
     ("recycle-zero", ERROR, db(pool_recycle=0), db(pool_recycle=1)),
@@ -119,6 +121,7 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
     ("pre-ping-off", WARNING, db(pool_pre_ping=False), url("sqlite:///x", pool_pre_ping=False)),
     ("threads-exceed-pool", INFO, url(PYMYSQL), url(PSYCOPG)),
     ("threads-exceed-pool", WARNING, url(PYMYSQL, thread_limit=21), url(PYMYSQL, thread_limit=20)),
+    ("threads-exceed-pool", WARNING, url(PSYCOPG, thread_limit=21), db(thread_limit=21)),
     ("engine-option-is-a-setting", ERROR, db(engine_options={"pool_size": 3}), db(engine_options={"future": True})),
 ]  # fmt: skip
 
@@ -153,6 +156,13 @@ def test_every_finding_has_a_case_here(finding_codes):
         "async-driver-in-sync-engine",
     }
     assert finding_codes == {case[0] for case in CASES} | elsewhere
+
+
+def test_the_page_tells_the_severity_of_each_finding():
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    for code, severity, _, _ in CASES:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{code}` |")]
+        assert severity in row.split("|")[2], row
 
 
 def test_every_finding_says_what_was_seen_why_it_matters_and_what_to_do():

@@ -306,6 +306,13 @@ _TABLE: tuple[Provider, ...] = (
         constraints=(PGBOUNCER_PARAMETERS,),
     ),
     Provider(
+        name="skysql",
+        title="MariaDB SkySQL",
+        recognised_by=note("named only", "its host names are not known to us"),
+        dialects=MYSQL,
+        idle_cut=looked_up(600, "MariaDB SkySQL documentation, wait_timeout of single and replicated topologies"),
+    ),
+    Provider(
         name="sqlite",
         title="SQLite",
         recognised_by=note("the scheme of the URL", "SQLAlchemy documentation, database URLs"),
@@ -318,7 +325,7 @@ _TABLE: tuple[Provider, ...] = (
         recognised_by=note("the scheme mariadb of the URL", "SQLAlchemy documentation, database URLs"),
         dialects=frozenset({"mariadb"}),
         hosts="",
-        idle_cut=looked_up(28800, "MariaDB documentation, wait_timeout default; SkySQL sets 600 s"),
+        idle_cut=looked_up(28800, "MariaDB documentation, wait_timeout default"),
     ),
     Provider(
         name="mysql",

@@ -12,7 +12,9 @@ from poolkeeper.settings.checks.case import Case
 def check(case: Case) -> Iterator[Finding]:
     settings = case.settings
     capacity = settings.capacity
-    if settings.supports_async or not settings.supports_sync or capacity is None or settings.url.dialect == "sqlite":
+    if not settings.supports_sync or capacity is None or settings.url.dialect == "sqlite":
+        return
+    if settings.supports_async and settings.thread_limit is None:
         return
     threads = settings.thread_limit or int(THREAD_LIMIT.value)
     if threads > capacity:

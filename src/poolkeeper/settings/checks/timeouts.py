@@ -13,6 +13,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 10, 30
 def check(case: Case) -> Iterator[Finding]:
     yield from _pool_timeout(case)
     yield from _connect_timeout(case)
+    yield from _statement_timeout(case)
     yield from _command_timeout(case)
 
 
@@ -42,6 +43,18 @@ def _connect_timeout(case: Case) -> Iterator[Finding]:
             f"connect_timeout is {settings.connect_timeout:g} s, pool_timeout {settings.pool_timeout:g} s",
             "pool_timeout covers connecting too: the wait ends before a slow connect does, and hides its reason",
             f"Lower connect_timeout to {settings.pool_timeout:g} s or less",
+        )
+
+
+def _statement_timeout(case: Case) -> Iterator[Finding]:
+    if case.settings.url.dialect == "sqlite" and case.settings.statement_timeout is not None:
+        yield Finding(
+            "statement-timeout-without-effect",
+            Severity.WARNING,
+            "statement_timeout",
+            f"{case.settings.statement_timeout:g} s, with SQLite",
+            "SQLite has no server that could end a statement",
+            "Leave statement_timeout out, or use command_timeout",
         )
 
 
