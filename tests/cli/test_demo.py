@@ -8,6 +8,7 @@ import pty
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -149,6 +150,23 @@ def test_a_signal_at_any_moment_of_the_start_leaves_nothing(run: Run, moment: st
         rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, seen + rest
     assert "Traceback" not in rest
+    assert run.left_behind() == []
+
+
+def test_a_second_signal_does_not_wait_for_a_start_that_hangs(run: Run) -> None:
+    """The database accepts and never answers: without the second signal this would take the connect timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+asyncpg://me@127.0.0.1:{silent.getsockname()[1]}/shop"
+        with run.start("--url", url, DATABASE_CONNECT_TIMEOUT="60") as process:
+            silent.settimeout(30)
+            peer, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=30)
+            peer.close()
+    assert process.returncode == 0, rest
+    assert "stopped before the load began" in rest
     assert run.left_behind() == []
 
 

@@ -64,18 +64,32 @@ class Outcome:
 
 
 class Interruption:
-    """Ctrl-C, SIGTERM and SIGHUP end the run in good order, once: nothing interrupts the clearing up."""
+    """Ctrl-C, SIGTERM and SIGHUP end the run in good order, once: nothing interrupts the clearing up.
+
+    While something starts, the first one waits for the next `checkpoint`, because whoever is interrupted half-way may
+    leave a file or a process behind. A second one does not wait.
+    """
 
     SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
     def __init__(self) -> None:
+        self._wanted = False
         self._stop: Callable[[], object] | None = None
         for number in self.SIGNALS:
             signal.signal(number, self._handle)
 
+    def checkpoint(self) -> None:
+        """Raises KeyboardInterrupt when the end was asked for."""
+        if self._wanted:
+            self.is_over()
+            raise KeyboardInterrupt
+
     def calls(self, stop: Callable[[], object]) -> None:
-        """From now on `stop` ends what is running; before, it is a KeyboardInterrupt."""
+        """From now on `stop` ends what is running."""
         self._stop = stop
+        if self._wanted:
+            self.is_over()
+            stop()
 
     def is_over(self) -> None:
         """The end has begun. Ignored for good, because Python resets its own handlers before a process is gone."""
@@ -83,10 +97,12 @@ class Interruption:
             signal.signal(number, signal.SIG_IGN)
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        self.is_over()
-        if self._stop is None:
-            raise KeyboardInterrupt
-        self._stop()
+        if self._stop is not None:
+            self.is_over()
+            self._stop()
+        else:
+            self.checkpoint()
+            self._wanted = True
 
 
 def demo(
@@ -140,10 +156,12 @@ def _run(
     interruption: Interruption,
 ) -> tuple[Outcome, Place]:
     with database as place:
+        interruption.checkpoint()
         typer.echo(f"database   {place.kind} {place.version}, {place.shown}")
         if place.prefix:
             typer.echo(f"tables     {place.prefix}*, made now and dropped at the end; no other table is touched")
         with Service(place.url, place.folder, workers=workers, environment=place.environment) as service:
+            interruption.checkpoint()
             typer.echo(f"service    {service.address}")
             typer.echo(f"docs       {service.address}/docs")
             load = Load(service.address, OrdersTraffic(), steady(rate, seconds))
