@@ -39,7 +39,11 @@ def main(folders: list[str]) -> int:
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > MODULE_LINES
     ]
     functions = sorted(found for path in paths for found in functions_of(path))
-    problems += [f"{where}: {size} lines, more than {FUNCTION_LINES_MAX}" for size, where in functions if size > FUNCTION_LINES_MAX]
+    problems += [
+        f"{where}: {size} lines, more than {FUNCTION_LINES_MAX}"
+        for size, where in functions
+        if size > FUNCTION_LINES_MAX
+    ]
     p90 = functions[int(len(functions) * 0.9)][0] if functions else 0
     if p90 > FUNCTION_LINES_P90:
         problems.append(f"one function in ten is longer than {p90 - 1} lines; the budget is {FUNCTION_LINES_P90}")

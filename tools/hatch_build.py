@@ -1,4 +1,4 @@
-"""The reference service travels inside the wheel, because `poolkeeper demo` runs it; a checkout runs it where it stands."""
+"""The reference service travels inside the wheel for `poolkeeper demo`; a checkout runs it where it stands."""
 
 from __future__ import annotations
 

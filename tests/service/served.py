@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,6 +25,10 @@ class Served:
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def requests_under_way(self) -> int:
+        return len(self.server.server_state.tasks)
 
     def stop(self) -> None:
         self.server.should_exit = True
@@ -54,3 +58,11 @@ def _port(server: uvicorn.Server, thread: threading.Thread) -> int:
         assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.005)
     return int(server.servers[0].sockets[0].getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that has to happen, and fail when it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come to that within {seconds:g} s"
+        time.sleep(0.005)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
-from poolkeeper.database.ping import ping
+from poolkeeper.database.ping import ping_within
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
 from poolkeeper.errors import PoolClosed
 from poolkeeper.model import PoolSnapshot, Severity
@@ -66,12 +65,12 @@ class Database:
 
     @property
     def engine(self) -> AsyncEngine:
-        """SQLAlchemy's `AsyncEngine`. Raises `ArgumentError` if the URL's driver is not an asyncio one."""
+        """SQLAlchemy's `AsyncEngine`. Raises `SettingsRefused` if the URL's driver is not an asyncio one."""
         return self._engines.asyncio
 
     @property
     def sync_engine(self) -> Engine:
-        """SQLAlchemy's `Engine` for threads, with a pool of its own. Raises `ArgumentError` for an asyncio driver."""
+        """SQLAlchemy's `Engine` for threads, with a pool of its own. Raises `SettingsRefused` for an asyncio driver."""
         return self._engines.threads
 
     @asynccontextmanager
@@ -122,17 +121,15 @@ class Database:
         `timeout` bounds all of it, connecting included, and is `health_timeout` unless given; raises `TimeoutError`.
         A pool that is in use to its last connection is left alone: the ping opens a connection of its own then.
         """
-        engine = self._engines.in_use()
         pool = self.snapshot()
-        if pool.idle == 0 and pool.capacity is not None and pool.in_use >= pool.capacity:
-            engine = self._engines.unpooled()
-        async with asyncio.timeout(self.settings.health_timeout if timeout is None else timeout):
-            return await ping(engine)
+        exhausted = pool.idle == 0 and pool.capacity is not None and pool.in_use >= pool.capacity
+        engine, commands = self._engines.unpooled() if exhausted else self._engines.working()
+        return await ping_within(self.settings.health_timeout if timeout is None else timeout, engine, commands)
 
     async def probe(self, timeout: float | None = None) -> float:
         """`ping()` over a new connection that never touches the pool."""
-        async with asyncio.timeout(self.settings.health_timeout if timeout is None else timeout):
-            return await ping(self._engines.unpooled())
+        engine, commands = self._engines.unpooled()
+        return await ping_within(self.settings.health_timeout if timeout is None else timeout, engine, commands)
 
     async def start(self) -> None:
         """Open for sessions, and log the effective settings with their origins, and the warnings, secrets masked."""

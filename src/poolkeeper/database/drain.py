@@ -39,7 +39,7 @@ async def drain(engines: Sequence[PooledEngine], sessions_open: Callable[[], int
             checkout.task.cancel("the database is shutting down")
     await _all_home(engines, lambda: 0, _GRACE)
     for engine, checkout in _open_checkouts(engines):
-        engine.driver.abort(checkout.driver_connection)
+        engine.commands.abort(checkout.driver_connection)
     return False
 
 

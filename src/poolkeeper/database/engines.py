@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
 from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
-from poolkeeper.drivers import Driver
-from poolkeeper.engine import ConnectObserver, build_async_engine, build_sync_engine
+from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
 from poolkeeper.model import PoolSnapshot
 from poolkeeper.observe import Checkouts
 from poolkeeper.settings import EffectiveSettings
@@ -19,10 +18,10 @@ from poolkeeper.settings import EffectiveSettings
 
 @dataclass(frozen=True, slots=True)
 class PooledEngine:
-    """An engine in its synchronous face, as pool events see it, with its driver and its checkouts."""
+    """An engine in its synchronous face, as pool events see it, with its commands under way and its checkouts."""
 
     engine: Engine
-    driver: Driver
+    commands: Commands
     checkouts: Checkouts
 
 
@@ -39,14 +38,14 @@ class Engines:
 
     @cached_property
     def asyncio(self) -> AsyncEngine:
-        engine, driver = build_async_engine(self._settings, self._observer)
-        self.pooled.append(PooledEngine(engine.sync_engine, driver, Checkouts(engine.sync_engine)))
+        engine, commands = build_async_engine(self._settings, self._observer)
+        self.pooled.append(PooledEngine(engine.sync_engine, commands, Checkouts(engine.sync_engine)))
         return engine
 
     @cached_property
     def threads(self) -> Engine:
-        engine, driver = build_sync_engine(self._settings, self._observer)
-        self.pooled.append(PooledEngine(engine, driver, Checkouts(engine)))
+        engine, commands = build_sync_engine(self._settings, self._observer)
+        self.pooled.append(PooledEngine(engine, commands, Checkouts(engine)))
         return engine
 
     @cached_property
@@ -58,25 +57,29 @@ class Engines:
     def thread_makers(self) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
         return sync_makers(self.threads)
 
-    def in_use(self) -> AsyncEngine | Engine:
+    def working(self) -> tuple[AsyncEngine | Engine, Commands]:
         """The engine that the service works with: the one made first, or else the one that suits the driver."""
-        if self.pooled:
-            return self.threads if "asyncio" not in self.__dict__ else self.asyncio
-        return self.asyncio if self._settings.supports_async else self.threads
+        if not self.pooled:
+            engine = self.asyncio if self._settings.supports_async else self.threads
+        else:
+            engine = self.asyncio if "asyncio" in self.__dict__ else self.threads
+        return engine, self.pooled[0].commands
 
-    def unpooled(self) -> AsyncEngine | Engine:
+    def unpooled(self) -> tuple[AsyncEngine | Engine, Commands]:
         """An engine of the same kind that keeps no connections, for looking at the database past the pool."""
-        build = build_async_engine if isinstance(self.in_use(), AsyncEngine) else build_sync_engine
-        engine, _ = build(self._settings, self._observer, pooled=False)
-        return engine
+        engine, _ = self.working()
+        build = build_async_engine if isinstance(engine, AsyncEngine) else build_sync_engine
+        return build(self._settings, self._observer, pooled=False)
 
     def snapshot(self, name: str) -> PoolSnapshot:
         """The numbers of all pools of this database as one."""
         pools = [pooled.checkouts.snapshot(name) for pooled in self.pooled]
         limits = [pool.capacity for pool in pools if pool.capacity is not None]
+        if not pools:
+            return PoolSnapshot(name=name, capacity=self._settings.capacity, in_use=0, idle=0, waiting=0)
         return PoolSnapshot(
             name=name,
-            capacity=sum(limits) if limits and len(limits) == len(pools) else None,
+            capacity=sum(limits) if len(limits) == len(pools) else None,
             in_use=sum(pool.in_use for pool in pools),
             idle=sum(pool.idle for pool in pools),
             waiting=sum(pool.waiting for pool in pools),

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from anyio import to_thread
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from poolkeeper.engine import Commands
+
 _PING = text("SELECT 1")
+_STEP = 0.05
+
+
+async def ping_within(seconds: float, engine: AsyncEngine | Engine, commands: Commands) -> float:
+    """`ping()`, over in `seconds` whatever the database does. Raises `TimeoutError` then."""
+    task = asyncio.ensure_future(ping(engine))
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        await _end(task, commands, seconds)
+    finally:
+        task.cancel()
+    raise TimeoutError(f"no answer to SELECT 1 within {seconds:g} s")
+
+
+async def _end(task: asyncio.Task[float], commands: Commands, seconds: float) -> None:
+    """End a ping at once: whatever awaits an answer is cut off with its connection, whatever awaits one is cancelled.
+
+    That can take several steps, since the pool connects anew in place of what was cut off.
+    """
+    while not task.done():
+        if not commands.cut_off(task, seconds):
+            task.cancel()
+        await asyncio.wait({task}, timeout=_STEP)
+    # Its error is no news: reading it here keeps asyncio from reporting it as never retrieved.
+    _ = task.cancelled() or task.exception()
 
 
 async def ping(engine: AsyncEngine | Engine) -> float:

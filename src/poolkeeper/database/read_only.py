@@ -1,21 +1,13 @@
-"""A read session refuses writes before any SQL is sent.
+"""Whether a statement only reads, as far as its text tells.
 
-Read sessions run in the driver's autocommit, because that is one round trip instead of three. Autocommit would let a
-write through, so every statement is looked at first: its first keyword, and keywords that write wherever they stand.
-What a function called by a SELECT does (nextval, one of the user's own) cannot be seen here; a READ ONLY transaction
-or a replica refuses that on the server.
+What a function called by a SELECT does (nextval, one of the user's own) cannot be seen here; a READ ONLY transaction or
+a replica refuses that on the server.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
-
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.orm import Session
-
-from poolkeeper.errors import ReadOnlySession
 
 # Strings, quoted names, dollar quotes and comments can hold any word; they are cut out before looking for keywords.
 _QUIET = r"""
@@ -62,31 +54,3 @@ def _why_not_read(words: str) -> str | None:
     if write := _WRITES.search(words):
         return f"it contains {write[1]}"
     return "it sets a PRAGMA" if first[1] == "PRAGMA" and "=" in words else None
-
-
-def refuse_writes(engine: Engine) -> None:
-    """Raise `ReadOnlySession` for every statement on this engine that is not a plain read."""
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def check(_connection: Connection, _cursor: Any, statement: str, *_rest: object) -> None:
-        if reason := why_not_read(statement):
-            raise _refusal(reason)
-
-
-def refuse_flushes(session_class: type[Session]) -> None:
-    """Raise `ReadOnlySession` when a session of this class is about to write its changes."""
-
-    @event.listens_for(session_class, "before_flush")
-    def check(session: Session, *_rest: object) -> None:
-        if session.new or session.dirty or session.deleted:
-            raise _refusal(
-                f"{len(session.new)} new, {len(session.dirty)} changed and {len(session.deleted)} deleted objects "
-                "would be flushed"
-            )
-
-
-def _refusal(reason: str) -> ReadOnlySession:
-    return ReadOnlySession(
-        f"A read session does not write: {reason}. Nothing was sent. Use `keeper.write` or `db.session()`, or "
-        "`db.engine` for a statement that only looks like a write."
-    )

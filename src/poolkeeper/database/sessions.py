@@ -10,15 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
 from poolkeeper.database.cleanup import to_completion
-from poolkeeper.database.read_only import refuse_flushes, refuse_writes
+from poolkeeper.database.read_engine import make_read_only, refuse_flushes
 from poolkeeper.database.released import release
-
-# A single read is one round trip in the driver's autocommit and three in a transaction. On MySQL, switching autocommit
-# costs round trips of its own, so a read session there is a transaction that is rolled back.
-_READ_OPTIONS = {
-    "postgresql": {"isolation_level": "AUTOCOMMIT"},
-    "sqlite": {"isolation_level": "AUTOCOMMIT"},
-}
 
 
 class ReadSession(Session):
@@ -28,17 +21,12 @@ class ReadSession(Session):
 refuse_flushes(ReadSession)
 
 
-def read_options(dialect: str) -> dict[str, str]:
-    """The execution options of an engine for read sessions."""
-    return _READ_OPTIONS.get(dialect, {})
-
-
 def async_makers(
     engine: AsyncEngine, session_class: type[AsyncSession]
 ) -> tuple[async_sessionmaker[AsyncSession], async_sessionmaker[AsyncSession]]:
     """Session factories for writing and for reading."""
-    read_engine = engine.execution_options(**read_options(engine.dialect.name))
-    refuse_writes(read_engine.sync_engine)
+    read_engine = engine.execution_options()
+    make_read_only(read_engine.sync_engine)
     # close_resets_only=False: a session that is over stays over, instead of silently beginning a new transaction.
     return (
         async_sessionmaker(engine, class_=session_class, expire_on_commit=False, close_resets_only=False),
@@ -54,8 +42,8 @@ def async_makers(
 
 def sync_makers(engine: Engine) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
     """The same for threads."""
-    read_engine = engine.execution_options(**read_options(engine.dialect.name))
-    refuse_writes(read_engine)
+    read_engine = engine.execution_options()
+    make_read_only(read_engine)
     return (
         sessionmaker(engine, expire_on_commit=False, close_resets_only=False),
         sessionmaker(read_engine, class_=ReadSession, expire_on_commit=False, close_resets_only=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,11 @@ class Psycopg:
                 )
             except TimeoutError as error:
                 raise errors.ConnectionTimeout(_timed_out(options)) from error
+            except asyncio.CancelledError as error:
+                # psycopg closes a half-open connection by forgetting it. A logged or stored traceback remembers it, and
+                # the server keeps the session as long.
+                traceback.clear_frames(error.__traceback__)
+                raise
 
         # Not a `do_connect` listener: the first one that returns a connection keeps all others from running.
         engine.dialect.connect = connect  # type: ignore[method-assign]
@@ -77,11 +83,11 @@ class PsycopgAsync(Psycopg):
 
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         async def connect(*args: Any, **kwargs: Any) -> Any:
-            from psycopg import AsyncConnection, errors
+            from psycopg import errors
 
             try:
                 async with asyncio.timeout(options.connect_timeout):
-                    return await AsyncConnection.connect(*args, **kwargs)
+                    return await _connect(*args, **kwargs)
             except TimeoutError as error:
                 raise errors.ConnectionTimeout(_timed_out(options)) from error
 
@@ -89,6 +95,18 @@ class PsycopgAsync(Psycopg):
 
     def attach(self, engine: Engine, options: ConnectOptions) -> None:
         """Nothing is left to do."""
+
+
+async def _connect(*args: Any, **kwargs: Any) -> Any:
+    from psycopg import AsyncConnection
+
+    try:
+        return await AsyncConnection.connect(*args, **kwargs)
+    except asyncio.CancelledError as error:
+        # psycopg closes a half-open connection by forgetting it. A logged or stored traceback would remember it, and
+        # the server would keep the session as long.
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def _keepalives(options: ConnectOptions) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Settings in, engine out: a SQLAlchemy engine that is bounded, cannot lie about a commit and does not hang."""
 
 from poolkeeper.engine.build import build_async_engine, build_sync_engine
+from poolkeeper.engine.commands import Commands
 from poolkeeper.engine.connects import ConnectObserver
 
-__all__ = ["ConnectObserver", "build_async_engine", "build_sync_engine"]
+__all__ = ["Commands", "ConnectObserver", "build_async_engine", "build_sync_engine"]

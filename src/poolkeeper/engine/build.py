@@ -21,42 +21,41 @@ from poolkeeper.settings import EffectiveSettings
 
 def build_async_engine(
     settings: EffectiveSettings, observer: ConnectObserver, *, pooled: bool = True
-) -> tuple[AsyncEngine, Driver]:
-    """An `AsyncEngine` with the bounds, timeouts and guards that the settings ask for, and its driver.
+) -> tuple[AsyncEngine, Commands]:
+    """An `AsyncEngine` with the bounds, timeouts and guards that the settings ask for.
 
-    Nothing is connected yet; `observer` hears how each attempt to connect ends. Raises `sqlalchemy.exc.ArgumentError`
-    for a driver that is not an asyncio one.
+    Nothing is connected yet; `observer` hears how each attempt to connect ends. Raises `SettingsRefused` for a driver
+    that is not an asyncio one.
     """
+    settings.require("async")
     url = make_url(settings.url.secret)
     driver = driver_for(url, is_async=True)
     pool = MeasuredAsyncQueuePool if pooled else MeasuredNullPool
     engine = create_async_engine(url, **_engine_arguments(settings, driver, pool))
-    _guard(engine.sync_engine, settings, driver, LoopTimers(), observer)
-    return engine, driver
+    return engine, _guard(engine.sync_engine, settings, driver, LoopTimers(), observer)
 
 
 def build_sync_engine(
     settings: EffectiveSettings, observer: ConnectObserver, *, pooled: bool = True
-) -> tuple[Engine, Driver]:
+) -> tuple[Engine, Commands]:
     """The same for threads: an `Engine` on psycopg, PyMySQL or sqlite3."""
+    settings.require("sync")
     url = make_url(settings.url.secret)
     driver = driver_for(url, is_async=False)
     pool = MeasuredQueuePool if pooled else MeasuredNullPool
     engine = create_engine(url, **_engine_arguments(settings, driver, pool))
-    _guard(engine, settings, driver, thread_timers, observer)
-    return engine, driver
+    return engine, _guard(engine, settings, driver, thread_timers, observer)
 
 
 def connect_options(settings: EffectiveSettings) -> ConnectOptions:
     """What the driver is told about each connection."""
-    transaction_pooler = settings.pooler == "transaction"
     return ConnectOptions(
         application_name=_application_name(settings),
         connect_timeout=settings.connect_timeout,
         statement_timeout=settings.statement_timeout,
         tcp_keepalive=settings.tcp_keepalive,
-        prepared_statements=not transaction_pooler,
-        startup_parameters=not transaction_pooler,
+        prepared_statements=settings.pooler != "transaction",
+        startup_parameters=settings.pooler == "none",
         driver_arguments=settings.connect_args,
     )
 
@@ -94,8 +93,10 @@ def _pool_arguments(settings: EffectiveSettings, pool: type[Pool]) -> dict[str, 
 
 def _guard(
     engine: Engine, settings: EffectiveSettings, driver: Driver, timers: Timers, observer: ConnectObserver
-) -> None:
+) -> Commands:
     driver.attach(engine, connect_options(settings))
     classify_connects(engine.dialect, str(settings.url), observer)
-    Commands(driver, timers, settings.command_timeout).watch(engine)
     refuse_lost_commits(engine)
+    commands = Commands(driver, timers, settings.command_timeout)
+    commands.watch(engine)
+    return commands

@@ -38,9 +38,13 @@ class Checkouts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open: dict[ConnectionPoolEntry, Checkout] = {}
+        # Connections, not records: a pool keeps the record of a connection that it had to discard.
+        self._connected: set[int] = set()
+        event.listen(engine, "connect", self._connect)
+        event.listen(engine, "close", self._close)
         event.listen(engine, "checkout", self._checked_out)
         event.listen(engine, "checkin", self._returned)
-        event.listen(engine, "detach", self._returned)
+        event.listen(engine, "detach", self._detached)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -58,10 +62,16 @@ class Checkouts:
             name=name,
             capacity=measured.capacity if measured else None,
             in_use=len(holders),
-            idle=measured.idle if measured else 0,
+            idle=max(0, len(self._connected) - len(holders)),
             waiting=measured.waiting if measured else 0,
             holders=holders,
         )
+
+    def _connect(self, dbapi: object, _record: ConnectionPoolEntry) -> None:
+        self._connected.add(id(dbapi))
+
+    def _close(self, dbapi: object, _record: ConnectionPoolEntry) -> None:
+        self._connected.discard(id(dbapi))
 
     def _checked_out(self, _dbapi: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
         self._open[record] = Checkout(
@@ -74,6 +84,11 @@ class Checkouts:
 
     def _returned(self, _dbapi: Any, record: ConnectionPoolEntry) -> None:
         self._open.pop(record, None)
+
+    def _detached(self, dbapi: object, record: ConnectionPoolEntry) -> None:
+        # From here on it is its holder's alone; the pool neither counts nor closes it.
+        self._returned(dbapi, record)
+        self._close(dbapi, record)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

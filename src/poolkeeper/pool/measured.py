@@ -1,4 +1,4 @@
-"""SQLAlchemy's pools, able to tell their numbers: limit, idle connections, callers without one.
+"""SQLAlchemy's pools, able to tell their limit and how many callers are without a connection.
 
 No pool event marks the beginning of a wait, so that count has to be taken where the call comes in.
 """
@@ -29,11 +29,6 @@ class Measured(_Base):
         return None
 
     @property
-    def idle(self) -> int:
-        """Connections that are open and in nobody's hands."""
-        return 0
-
-    @property
     def waiting(self) -> int:
         """Calls to `connect()` that have not returned."""
         return len(self._asking)
@@ -53,11 +48,6 @@ class MeasuredQueuePool(Measured, QueuePool):
     @property
     def capacity(self) -> int | None:
         return None if self._max_overflow < 0 else self.size() + self._max_overflow
-
-    @property
-    def idle(self) -> int:
-        # A record whose connection was invalidated waits in the queue like the others, but nothing is open behind it.
-        return self.checkedin()
 
 
 class MeasuredAsyncQueuePool(MeasuredQueuePool, AsyncAdaptedQueuePool):
