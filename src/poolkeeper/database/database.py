@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from poolkeeper.database.connectivity import Connectivity
+from poolkeeper.database.door import Door
 from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
 from poolkeeper.database.ping import ping_within
@@ -54,6 +56,7 @@ class Database:
         self.settings = given.resolve()
         self.state = State.NEW
         self.connectivity = Connectivity()
+        self.door = Door(self.settings.capacity, self.settings.pool_timeout)
         self._engines = Engines(self.settings, self.connectivity.report, session_class)
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
@@ -113,7 +116,8 @@ class Database:
 
     def snapshot(self) -> PoolSnapshot:
         """What the pool is doing now, and who holds its connections."""
-        return self._engines.snapshot(self.name)
+        pool = self._engines.snapshot(self.name)
+        return replace(pool, waiting=pool.waiting + self.door.waiting) if self.door.waiting else pool
 
     async def ping(self, timeout: float | None = None) -> float:
         """The seconds that a `SELECT 1` takes, or raises what the database answers.

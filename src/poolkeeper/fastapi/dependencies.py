@@ -8,14 +8,17 @@ client reads.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection
 
 from poolkeeper.database import Database
+from poolkeeper.database.cleanup import to_completion
 from poolkeeper.errors import SessionAcrossStream
 
 _OWNER = "its request"
@@ -37,15 +40,40 @@ class SessionDependencies:
         async with self._database.read_session(owner=_OWNER) as session:
             yield session
 
-    def sync_write(self, connection: HTTPConnection) -> Iterator[Session]:
+    async def sync_write(self, connection: HTTPConnection) -> AsyncIterator[Session]:
         _refuse_stream(connection)
-        with self._database.sync_session(owner=_OWNER) as session:
+        async with (
+            self._database.door.passed(),
+            _ended_in_a_thread(self._database.sync_session(owner=_OWNER)) as session,
+        ):
             yield session
 
-    def sync_read(self, connection: HTTPConnection) -> Iterator[Session]:
+    async def sync_read(self, connection: HTTPConnection) -> AsyncIterator[Session]:
         _refuse_stream(connection)
-        with self._database.sync_read_session(owner=_OWNER) as session:
+        reading = self._database.sync_read_session(owner=_OWNER)
+        async with self._database.door.passed(), _ended_in_a_thread(reading) as session:
             yield session
+
+
+@asynccontextmanager
+async def _ended_in_a_thread(unit: AbstractContextManager[Session]) -> AsyncGenerator[Session]:
+    """Beginning a unit of work does no I/O, ending it does.
+
+    The end has a thread of its own: none of those that run endpoints may become free before a COMMIT is through.
+    """
+    session = unit.__enter__()
+    try:
+        yield session
+    except BaseException as error:
+        if not await to_completion(_end(unit, error)):
+            raise
+    else:
+        await to_completion(_end(unit, None))
+
+
+async def _end(unit: AbstractContextManager[Session], error: BaseException | None) -> bool:
+    kind, traceback = (None, None) if error is None else (type(error), error.__traceback__)
+    return bool(await to_thread.run_sync(unit.__exit__, kind, error, traceback, limiter=CapacityLimiter(1)))
 
 
 def _refuse_stream(connection: HTTPConnection) -> None:
