@@ -1,0 +1,123 @@
+"""The Python on each page runs, in the order of the page, and its app answers as the page says."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+from tests.docs.pages import PAGES, ROOT, RUN_ELSEWHERE, Block, blocks, name_of
+from tests.servers import FreshDatabase
+from tests.service.served import serve, wait_until
+from websockets.sync.client import connect
+
+GENERATOR_ENDPOINTS = tuple(int(part) for part in version("fastapi").split(".")[:2]) >= (0, 135)
+
+
+def test_the_readme(page_module: Callable[[str, str], ModuleType], notes: FreshDatabase) -> None:
+    page = page_module("README.md", "asyncpg")
+
+    async def confirm() -> None:
+        async with page.db:
+            await page.confirm(1)
+
+    with serve(page.app) as served, httpx.Client(base_url=served.url) as client:
+        assert client.post("/notes", params={"body": "first"}).status_code == 201
+        assert client.get("/notes/count").json() == 1
+        assert client.get("/health/reports").json()["pool"]["name"] == "reports"
+        assert client.get("/health/ready").status_code == 200
+    asyncio.run(confirm())
+    assert notes.query("SELECT body FROM note") == [("first (confirmed)",)]
+
+
+def test_the_fastapi_guide(page_module: Callable[[str, str], ModuleType], notes: FreshDatabase) -> None:
+    page = page_module("docs/guides/fastapi.md", "psycopg")
+    with serve(page.other_app) as served:
+        assert httpx.get(f"{served.url}/health/ready").status_code == 200
+    with serve(page.app) as served, httpx.Client(base_url=served.url) as client:
+        made = client.post("/notes", params={"body": "first"})
+        assert (made.status_code, made.json()["body"]) == (201, "first")
+        assert client.get(f"/notes/{made.json()['id']}").json() == made.json()
+        assert client.post("/sync-notes", params={"body": "on a thread"}).json()["body"] == "on a thread"
+        an_error_rolls_back_and_a_response_commits(client)
+        work_goes_on_after_a_commit(client)
+        streams_arrive(client)
+        a_websocket_keeps_each_message(served.port, notes)
+
+
+def an_error_rolls_back_and_a_response_commits(client: httpx.Client) -> None:
+    assert client.post("/raised/1001").status_code == 409
+    assert client.get("/notes/1001").status_code == 404
+    assert client.post("/returned/1002").status_code == 409
+    assert client.get("/notes/1002").status_code == 200
+    assert [client.put("/notes/1003").json() for _ in range(2)] == ["made", "there already"]
+
+
+def work_goes_on_after_a_commit(client: httpx.Client) -> None:
+    paid = client.post("/paid").json()
+    assert client.get(f"/notes/{paid}").json()["body"] == "paid"
+    confirmed = client.post("/confirmed").json()
+    wait_until(lambda: client.get(f"/notes/{confirmed}").json()["body"] == "confirmed")
+
+
+def streams_arrive(client: httpx.Client) -> None:
+    exported = client.get("/export").text.splitlines()
+    assert len(exported) >= 5
+    if GENERATOR_ENDPOINTS:
+        assert [line for line in client.get("/lines").text.splitlines() if line] == exported
+
+
+def a_websocket_keeps_each_message(port: int, notes: FreshDatabase) -> None:
+    with connect(f"ws://127.0.0.1:{port}/chat", proxy=None) as socket:
+        socket.send("by websocket")
+        assert socket.recv() == "kept"
+    assert notes.query("SELECT count(*) FROM note WHERE body = 'by websocket'") == [("1",)]
+
+
+def test_health_and_shutdown(page_module: Callable[[str, str], ModuleType]) -> None:
+    page = page_module("docs/guides/health-and-shutdown.md", "asyncpg")
+    with serve(page.app) as served:
+        answers = [httpx.get(served.url + path).status_code for path in ("/livez", "/readyz", "/health/db")]
+    assert answers == [200, 200, 404]
+
+
+def test_no_page_with_python_is_forgotten() -> None:
+    with_python = {name_of(page) for page in PAGES if page not in RUN_ELSEWHERE and python_of(page)}
+    assert with_python == {"README.md", "docs/guides/fastapi.md", "docs/guides/health-and-shutdown.md"}
+
+
+def test_code_that_does_not_run_says_so_and_is_rare() -> None:
+    infos = [block.info for page in PAGES for block in blocks(page)]
+    assert set(infos) <= {"python", "python no-run", "sh", "json", "yaml"}
+    assert infos.count("python no-run") <= 1
+
+
+def python_of(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.info == "python"]
+
+
+@pytest.fixture
+def notes(fresh_database: FreshDatabase) -> FreshDatabase:
+    fresh_database.execute("CREATE TABLE note (id bigserial PRIMARY KEY, body text NOT NULL)")
+    return fresh_database
+
+
+@pytest.fixture
+def page_module(notes: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], ModuleType]:
+    """Runs a page as one module, which FastAPI and pydantic can look names up in, on a database of its own."""
+
+    def run(name: str, driver: str) -> ModuleType:
+        monkeypatch.setenv("DATABASE_URL", notes.url(driver))
+        monkeypatch.setenv("REPORTS_URL", notes.url(driver))
+        page = ModuleType("a_page_of_the_documentation")
+        monkeypatch.setitem(sys.modules, page.__name__, page)
+        for block in python_of(ROOT / name):
+            if "-> AsyncIterator[Note]" in block.code and not GENERATOR_ENDPOINTS:
+                continue
+            exec(compile("\n" * (block.line - 1) + block.code, ROOT / name, "exec"), vars(page))
+        return page
+
+    return run
