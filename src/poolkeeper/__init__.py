@@ -1,23 +1,30 @@
-"""Keeps the database connections of FastAPI + SQLAlchemy services healthy, and explains them when they are not."""
+"""Keeps the database connections of FastAPI + SQLAlchemy services healthy, and explains them when they are not.
 
-from importlib.metadata import version
+The names are loaded at their first use, so that importing the package costs nothing that a program does not need.
+"""
 
-from poolkeeper.database import Database, Databases
-from poolkeeper.errors import (
-    CommandTimeout,
-    CommitRefused,
-    ConcurrentSessionUse,
-    ConnectFailed,
-    ConnectFailure,
-    PoolClosed,
-    ReadOnlySession,
-    SessionAcrossStream,
-    SessionReleased,
-)
-from poolkeeper.model import Finding, Holder, PoolSnapshot, Severity
-from poolkeeper.settings import DatabaseSettings, SettingsRefused
+from __future__ import annotations
 
-__version__ = version("poolkeeper")
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poolkeeper.database import Database, Databases
+    from poolkeeper.errors import (
+        CommandTimeout,
+        CommitRefused,
+        ConcurrentSessionUse,
+        ConnectFailed,
+        ConnectFailure,
+        PoolClosed,
+        ReadOnlySession,
+        SessionAcrossStream,
+        SessionReleased,
+    )
+    from poolkeeper.model import Finding, Holder, PoolSnapshot, Severity
+    from poolkeeper.settings import DatabaseSettings, SettingsRefused
+
+    __version__: str
 
 __all__ = [
     "CommandTimeout",
@@ -38,3 +45,27 @@ __all__ = [
     "SettingsRefused",
     "Severity",
 ]
+
+_HOMES = {
+    "database": ("Database", "Databases"),
+    "model": ("Finding", "Holder", "PoolSnapshot", "Severity"),
+    "settings": ("DatabaseSettings", "SettingsRefused"),
+}
+_HOME_OF = {name: f"poolkeeper.{home}" for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("poolkeeper")
+    if name not in __all__:
+        raise AttributeError(f"module 'poolkeeper' has no attribute {name!r}")
+    # What has no other home is an error.
+    value = getattr(import_module(_HOME_OF.get(name, "poolkeeper.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
