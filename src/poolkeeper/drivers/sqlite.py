@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import URL, Engine
@@ -45,12 +47,47 @@ class Aiosqlite(Pysqlite):
     is_async: bool = True
     serialises_commands: bool = True
 
+    def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
+        return own_arguments(self.url, options, {"factory": RollsBackAtClose, "async_creator_fn": _connection})
+
     def is_closed(self, driver_connection: Any) -> bool:
         return driver_connection._connection is None or _is_closed(driver_connection._connection)
 
     def abort(self, driver_connection: Any) -> None:
         if driver_connection._connection is not None:
             _interrupt(driver_connection._connection)
+
+
+def _connection(*args: Any, **kwargs: Any) -> Any:
+    aiosqlite: Any = import_module("aiosqlite")
+    connection = aiosqlite.connect(*args, **kwargs)
+    # Before 0.22 the connection was the thread itself. A thread that is no daemon keeps the process from ending.
+    getattr(connection, "_thread", connection).daemon = True
+    if (stop := getattr(connection, "stop", None)) is not None:
+        connection.stop = _once(stop)
+    return connection
+
+
+def _once(stop: Callable[[], Any]) -> Callable[[], Any]:
+    """Stop the thread of a connection at most once.
+
+    A cancelled close() is stopped from outside, and would then wait for ever for a second stop that no thread answers.
+    """
+    stops = iter((stop,))
+    return lambda: next(stops, lambda: None)()
+
+
+class RollsBackAtClose(sqlite3.Connection):
+    """A connection that ends its transaction when it is closed.
+
+    SQLite itself waits for the last cursor. That of a cancelled statement lives as long as the traceback of the
+    cancellation, and the database would stay locked for every other writer.
+    """
+
+    def close(self) -> None:
+        if not _is_closed(self):
+            self.rollback()
+        super().close()
 
 
 def _interrupt(connection: sqlite3.Connection) -> None:
