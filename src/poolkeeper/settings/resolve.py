@@ -116,7 +116,7 @@ def _apply_client_timeout(draft: _Draft) -> None:
 
 def _bound_connecting(draft: _Draft) -> None:
     if draft.values["connect_timeout"] > draft.values["pool_timeout"]:
-        origin = Origin(OriginKind.DERIVED, "pool_timeout, which covers connecting too")
+        origin = Origin(OriginKind.DERIVED, "pool_timeout: opening one takes no longer than the wait for one")
         draft.derive("connect_timeout", draft.values["pool_timeout"], origin)
 
 

@@ -93,7 +93,7 @@ class DatabaseSettings(BaseSettings):
     pool: Literal["queue", "null"] = Field("queue", description="Keep connections (queue), or open one per use (null).")
     pool_size: Count = Field(20, description="Connections that a process keeps.")
     max_overflow: CountOrZero = Field(0, description="Connections that it opens beyond pool_size for a while.")
-    pool_timeout: Seconds = Field(10, description="Longest wait for a connection, connecting included.")
+    pool_timeout: Seconds = Field(10, description="Longest wait for a free connection.")
     pool_recycle: Age = Field(3600, description="Age at which a connection is replaced; -1: never.")
     pool_pre_ping: bool = Field(True, description="Never hand out a dead connection.")
     pool_use_lifo: bool = Field(False, description="Hand out the connection used last, so that others fall idle.")

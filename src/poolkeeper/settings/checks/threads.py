@@ -23,8 +23,7 @@ def check(case: Case) -> Iterator[Finding]:
             Severity.INFO if settings.thread_limit is None else Severity.WARNING,
             "thread_limit",
             f"{threads} threads share {capacity} connections",
-            "a thread that waits in db.sync_session() serves nobody else; endpoints with keeper.sync_write wait outside of "
-            "threads",
+            "a thread that waits in db.sync_session() serves nobody else; keeper.sync_write waits outside of threads",
             f"Lower the thread limit to {capacity}, or raise pool_size",
             THREAD_LIMIT.source if settings.thread_limit is None else "",
         )

@@ -41,7 +41,7 @@ def _connect_timeout(case: Case) -> Iterator[Finding]:
             Severity.WARNING,
             "connect_timeout",
             f"connect_timeout is {settings.connect_timeout:g} s, pool_timeout {settings.pool_timeout:g} s",
-            "pool_timeout covers connecting too: the wait ends before a slow connect does, and hides its reason",
+            "a caller would wait longer for a connection to open than for one to become free",
             f"Lower connect_timeout to {settings.pool_timeout:g} s or less",
         )
 
