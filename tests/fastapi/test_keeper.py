@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.exceptions import DependencyScopeError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,7 +19,6 @@ from tests.service.served import serve
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from poolkeeper import Database
 from poolkeeper.database import State
 from poolkeeper.fastapi import HealthPaths, Keeper
