@@ -1,5 +1,6 @@
 """What the pages name exists: commands, options, links, Python names, settings, and the numbers in their tables."""
 
+import asyncio
 import re
 import shlex
 import tomllib
@@ -160,6 +161,21 @@ async def turns_of(database: Database, session: str, proxy: FaultProxy) -> int:
     async with getattr(database, session)() as opened:
         await opened.execute(text("SELECT 1"))
     return proxy.counters.turns
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("session", ["session", "read_session"])
+async def test_an_idle_connection_whose_peer_fell_silent_costs_a_request_the_command_timeout_and_no_more(
+    postgres: EmbeddedPostgres, driver: str, session: str
+) -> None:
+    with FaultProxy(postgres.host, postgres.port) as proxy:
+        database = Database(proxy.url(postgres.url(driver)), command_timeout=0.3, statement_timeout=None)
+        await turns_of(database, session, proxy)
+        proxy.drop("existing")
+        async with asyncio.timeout(10):
+            assert await turns_of(database, session, proxy) > 0
+        await database.close()
 
 
 @each_page
