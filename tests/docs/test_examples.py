@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -11,10 +10,8 @@ import httpx
 import pytest
 from tests.docs.pages import PAGES, ROOT, RUN_ELSEWHERE, Block, blocks, name_of
 from tests.servers import FreshDatabase
-from tests.service.served import serve, wait_until
+from tests.service.served import GENERATOR_ENDPOINTS, serve, wait_until
 from websockets.sync.client import connect
-
-GENERATOR_ENDPOINTS = tuple(int(part) for part in version("fastapi").split(".")[:2]) >= (0, 135)
 
 
 def test_the_readme(page_module: Callable[[str, str], ModuleType], notes: FreshDatabase) -> None:

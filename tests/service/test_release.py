@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-import fastapi
 import httpx
 import pytest
 from fastapi import BackgroundTasks, FastAPI
@@ -14,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.servers import FreshDatabase
-from tests.service.served import serve
+from tests.service.served import serve, streams_generators
 
 from poolkeeper import Database, SessionAcrossStream, SessionReleased
 from poolkeeper.fastapi import Keeper
@@ -126,13 +125,6 @@ def test_a_stream_that_uses_its_requests_session_leaks_no_connection(make_databa
         assert database.snapshot().in_use == 0
     assert len(told) == 6
     assert "db.session()" in told[0]
-
-
-# An endpoint that is a generator itself; older FastAPI refuses it when the route is declared.
-streams_generators = pytest.mark.skipif(
-    tuple(int(part) for part in fastapi.__version__.split(".")[:2]) < (0, 135),
-    reason="FastAPI streams generator endpoints since 0.135",
-)
 
 
 @streams_generators

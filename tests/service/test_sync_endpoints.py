@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from tests.service.served import serve, wait_until
+from tests.service.served import serve, streams_generators, wait_until
 
 from poolkeeper import Database, SessionAcrossStream
 from poolkeeper.fastapi import Keeper
@@ -215,6 +215,7 @@ def test_who_waits_longer_than_the_pool_timeout_is_told_so(server: Server) -> No
     assert late.headers["Retry-After"] == "1"
 
 
+@streams_generators
 def test_a_generator_endpoint_on_threads_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     app, keeper = server.app()
 
