@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,9 @@ from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, bui
 from poolkeeper.model import PoolSnapshot
 from poolkeeper.observe import Checkouts
 from poolkeeper.settings import EffectiveSettings
+
+_GRACE = 2.0
+_STEP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,19 @@ class Engines:
         )
 
     async def dispose(self) -> None:
-        """Close every connection that is home."""
-        if "asyncio" in self.__dict__:
-            await self.asyncio.dispose()
+        """Close every connection that is home, in a few seconds also where the network has gone silent."""
+        for pooled in self.pooled:
+            if pooled.engine.dialect.is_async:
+                await _dispose(self.asyncio, pooled.commands)
         if "threads" in self.__dict__:
             self.threads.dispose()
+
+
+async def _dispose(engine: AsyncEngine, commands: Commands) -> None:
+    # asyncpg waits for the server to end the session, as long as that takes.
+    disposing = asyncio.ensure_future(engine.dispose())
+    await asyncio.wait({disposing}, timeout=_GRACE)
+    while not disposing.done():
+        commands.cut_off(disposing, _GRACE)
+        await asyncio.wait({disposing}, timeout=_STEP)
+    disposing.result()

@@ -18,11 +18,12 @@ from sqlalchemy.engine import ExceptionContext
 
 from poolkeeper.drivers import Driver
 from poolkeeper.engine.deadlines import Timers
+from poolkeeper.engine.fetches import WatchedCursor
 from poolkeeper.errors import CommandTimeout, ConcurrentSessionUse
 
 _STATEMENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 _ENDINGS = ("do_commit", "do_rollback")
-_OTHERS = ("do_ping", "set_isolation_level", "reset_isolation_level")
+_OTHERS = ("do_ping", "set_isolation_level", "reset_isolation_level", "do_close")
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +62,7 @@ class Commands:
             self._wrap(engine.dialect, name, _driver_connection, exclusive=not self._driver.serialises_commands)
         for name in _OTHERS:
             self._wrap(engine.dialect, name, _driver_connection, exclusive=False)
+        event.listen(engine, "after_cursor_execute", self._watch_fetches)
         event.listen(engine, "handle_error", self._translate, retval=True)
 
     def abort(self, driver_connection: Any) -> None:
@@ -109,6 +111,12 @@ class Commands:
             others.remove(command)
             if not others:
                 self._running.pop(key, None)
+
+    def _watch_fetches(self, _connection: Any, cursor: Any, *statement: Any) -> None:
+        context = statement[2]
+        if context.execution_options.get("stream_results"):
+            connection = context.root_connection.connection.driver_connection
+            context.cursor = WatchedCursor(cursor, partial(self._under_way, connection, exclusive=False))
 
     def _deadline(self, command: Command) -> Callable[[], None]:
         if self._timeout is None:
