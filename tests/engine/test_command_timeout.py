@@ -74,7 +74,7 @@ def blocked(proxy: FaultProxy, store: Store, **settings: object) -> Iterator[Dat
 @awaiting
 async def test_a_statement_ends_with_command_timeout(store: Store, proxy: FaultProxy) -> None:
     async with behind(proxy, store) as database:
-        with pytest.raises(CommandTimeout, match="command_timeout = 0.3 s") as timeout:
+        with pytest.raises(CommandTimeout, match=r"command_timeout = 0\.3 s") as timeout:
             async with database.session() as session:
                 proxy.drop()
                 await session.execute(SELECT)

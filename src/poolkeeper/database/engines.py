@@ -91,8 +91,9 @@ class Engines:
         )
 
     async def dispose(self) -> None:
-        """Close every connection that is home, in a few seconds also where the network has gone silent."""
+        """Close every connection that is home, and the others as they come; in a few seconds also where the network has gone silent."""
         for pooled in self.pooled:
+            pooled.checkouts.discard_on_return()
             if pooled.engine.dialect.is_async:
                 await _dispose(self.asyncio, pooled.commands)
         if "threads" in self.__dict__:

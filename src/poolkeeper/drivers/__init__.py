@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolkeeper.drivers.base import ConnectOptions, Driver
-from poolkeeper.drivers.codes import is_lock_timeout, is_statement_timeout, number_of, sqlstate_of
+from poolkeeper.drivers.codes import is_from_server, is_lock_timeout, is_statement_timeout, number_of, sqlstate_of
 from poolkeeper.drivers.failures import classify_connect_failure
 from poolkeeper.drivers.registry import driver_for, known_drivers
 
@@ -12,6 +12,7 @@ __all__ = [
     "Driver",
     "classify_connect_failure",
     "driver_for",
+    "is_from_server",
     "is_lock_timeout",
     "is_statement_timeout",
     "known_drivers",

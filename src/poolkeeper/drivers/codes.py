@@ -57,6 +57,14 @@ def number_of(error: BaseException) -> int | None:
     return next((number for link in chain_of(error) if (number := own_number(link)) is not None), None)
 
 
+def is_from_server(error: BaseException) -> bool:
+    """Whether a PostgreSQL server reported this error, and not the driver.
+
+    asyncpg lends the SQLSTATE of its class to errors of its own too; those have no severity.
+    """
+    return sqlstate_of(error) is not None and all(getattr(link, "severity", "") is not None for link in chain_of(error))
+
+
 def is_statement_timeout(error: BaseException) -> bool:
     """Whether the server ended a statement because it ran longer than `statement_timeout`.
 

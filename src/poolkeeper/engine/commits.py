@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from poolkeeper.drivers import number_of, sqlstate_of
+from poolkeeper.drivers import is_from_server, number_of
 from poolkeeper.errors import CommitRefused
 
 _ABORTED_BY = "poolkeeper.aborted_by"
@@ -40,7 +40,7 @@ def _remember(context: ExceptionContext) -> None:
 def _aborts(dialect: str, error: BaseException) -> bool:
     if dialect == "postgresql":
         # Only what the server itself reported: an argument that the driver could not encode never reached it.
-        return sqlstate_of(error) is not None
+        return is_from_server(error)
     return dialect in {"mysql", "mariadb"} and number_of(error) == _MYSQL_DEADLOCK
 
 

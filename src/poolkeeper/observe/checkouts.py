@@ -38,6 +38,7 @@ class Checkouts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open: dict[ConnectionPoolEntry, Checkout] = {}
+        self._unwanted: set[ConnectionPoolEntry] = set()
         # Connections, not records: a pool keeps the record of a connection that it had to discard.
         self._connected: set[int] = set()
         event.listen(engine, "connect", self._connect)
@@ -52,6 +53,13 @@ class Checkouts:
     def open(self) -> tuple[Checkout, ...]:
         """The checkouts of this moment, the longest held first."""
         return tuple(sorted(self._open.values(), key=lambda checkout: checkout.started))
+
+    def discard_on_return(self) -> None:
+        """Close the connections that are out now when they come back, instead of keeping them.
+
+        `Engine.dispose()` forgets them: they return to a pool that nobody uses or closes any more.
+        """
+        self._unwanted.update(self._open)
 
     def snapshot(self, name: str) -> PoolSnapshot:
         """The pool's numbers and holders at this moment."""
@@ -84,10 +92,13 @@ class Checkouts:
 
     def _returned(self, _dbapi: Any, record: ConnectionPoolEntry) -> None:
         self._open.pop(record, None)
+        if record in self._unwanted:
+            self._unwanted.discard(record)
+            record.invalidate()
 
     def _detached(self, dbapi: object, record: ConnectionPoolEntry) -> None:
         # From here on it is its holder's alone; the pool neither counts nor closes it.
-        self._returned(dbapi, record)
+        self._open.pop(record, None)
         self._close(dbapi, record)
 
 
