@@ -121,6 +121,7 @@ def test_demo_runs_on_a_sqlite_file_and_leaves_nothing(run: Run) -> None:
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 def test_several_workers_serve_and_leave_nothing(run: Run) -> None:
     code, output = run.finish("--workers", "2", "--for", "2", "--json", str(run.folder / "out.json"))
     assert code == 0, output
@@ -130,7 +131,15 @@ def test_several_workers_serve_and_leave_nothing(run: Run) -> None:
     assert run.left_behind() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+    ids=lambda number: number.name,
+)
 def test_a_signal_ends_the_run_in_good_order(run: Run, number: signal.Signals) -> None:
     with run.start("--json", str(run.folder / "out.json")) as process:
         seen = read_until(process, "requests/s")
@@ -142,6 +151,7 @@ def test_a_signal_ends_the_run_in_good_order(run: Run, number: signal.Signals) -
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["starting", "database", "service"])
 def test_a_signal_at_any_moment_of_the_start_leaves_nothing(run: Run, moment: str) -> None:
     with run.start() as process:
@@ -170,6 +180,7 @@ def test_a_second_signal_does_not_wait_for_a_start_that_hangs(run: Run) -> None:
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 def test_impatience_does_not_interrupt_the_clearing_up(run: Run) -> None:
     with run.start() as process:
         read_until(process, "requests/s")
@@ -182,6 +193,7 @@ def test_impatience_does_not_interrupt_the_clearing_up(run: Run) -> None:
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_demo(run: Run) -> None:
     with run.start("--workers", "2") as process:
         read_until(process, "requests/s")
@@ -191,6 +203,7 @@ def test_no_process_outlives_a_killed_demo(run: Run) -> None:
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_is_an_error_with_its_log(run: Run) -> None:
     with run.start("--sqlite") as process:
         read_until(process, "requests/s")
@@ -224,6 +237,7 @@ def test_a_database_of_the_users_own_keeps_what_it_had(run: Run, fresh_database:
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_drops_its_tables_too(run: Run, fresh_database: FreshDatabase) -> None:
     with run.start("--url", fresh_database.url()) as process:
         read_until(process, "requests/s")
@@ -234,6 +248,7 @@ def test_an_interrupted_run_drops_its_tables_too(run: Run, fresh_database: Fresh
     assert fresh_database.query(TABLES) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])
 def test_demo_runs_on_mariadb(run: Run, fresh_mariadb: FreshMariaDB, driver: str) -> None:
     arguments = ["--for", "2", "--workers", "2", "--json", str(run.folder / "out.json")]
@@ -296,6 +311,7 @@ def test_a_terminal_gets_a_table_that_stays_in_place(run: Run) -> None:
     assert "\x1b[" in shown
 
 
+@pytest.mark.slow
 def test_no_color_on_a_terminal_means_plain_lines(run: Run) -> None:
     shown = on_a_terminal(run, "--sqlite", "--for", "2", NO_COLOR="1")
     assert "requests/s" in shown

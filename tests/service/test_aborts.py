@@ -69,6 +69,7 @@ async def abort_many(port: int, path: str, seed: int) -> None:
     await asyncio.gather(*(abort(port, path, gate, dice) for _ in range(ABORTS)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_middleware", [False, True])
 @pytest.mark.parametrize("path", ["/plain", "/stream"])
 def test_a_thousand_aborts_leave_no_slot_out_and_no_backend_behind(
