@@ -34,8 +34,11 @@ async def drain(engines: Sequence[PooledEngine], sessions_open: Callable[[], int
         deadline,
         "; ".join(str(checkout.holder(now)) for _, checkout in cut_off) or f"{sessions_open()} sessions without one",
     )
-    for _, checkout in cut_off:
-        if checkout.task is not None and checkout.task is not asyncio.current_task():
+    for engine, checkout in cut_off:
+        if checkout.task is None:
+            # A thread cannot be cancelled, so there is nothing to wait for.
+            engine.commands.abort(checkout.driver_connection)
+        elif checkout.task is not asyncio.current_task():
             checkout.task.cancel("the database is shutting down")
     await _all_home(engines, lambda: 0, _GRACE)
     for engine, checkout in _open_checkouts(engines):

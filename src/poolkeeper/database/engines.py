@@ -91,7 +91,7 @@ class Engines:
         )
 
     async def dispose(self) -> None:
-        """Close every connection that is home, and the others as they come; in a few seconds also where the network has gone silent."""
+        """Close what is home now and the rest when it comes home; a few seconds, also on a silent network."""
         for pooled in self.pooled:
             pooled.checkouts.discard_on_return()
             if pooled.engine.dialect.is_async:
