@@ -55,9 +55,9 @@ def test_transaction_mode_serves_several_processes_and_leaves_no_statement(
 
 async def statements_left(url: str) -> int:
     left = text("SELECT count(*) FROM pg_prepared_statements WHERE statement NOT LIKE '%pg_prepared%'")
-    async with Database(url, provider="pgbouncer-transaction", pool_size=5) as database:
-        async with database.read_session() as session:
-            return int((await session.execute(left)).scalar_one())
+    pooled = Database(url, provider="pgbouncer-transaction", pool_size=5)
+    async with pooled as database, database.read_session() as session:
+        return int((await session.execute(left)).scalar_one())
 
 
 @pytest.mark.anyio
