@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from tests.servers import FreshDatabase, FreshMariaDB, left_after_a_moment
 
 from poolkeeper import Database
@@ -95,11 +94,6 @@ class Store:
         left = left_after_a_moment(self.in_transaction)
         assert not left, f"left in a transaction: {left}"
 
-    def create_table(self, database: Database) -> None:
-        """For an in-memory database, which exists only inside its one connection."""
-        with database.sync_engine.begin() as connection:
-            connection.execute(text(TABLE))
-
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
@@ -119,6 +113,3 @@ def _sqlite_url(kind: Kind, folder: Path) -> str:
     with contextlib.closing(sqlite3.connect(folder / "notes.db")) as connection:
         connection.execute(TABLE)
     return f"{scheme}/{folder / 'notes.db'}"
-
-
-Make = Callable[..., Database]
