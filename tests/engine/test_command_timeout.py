@@ -122,10 +122,12 @@ async def test_returning_a_connection_with_an_open_transaction_is_bounded(store:
 
 @pytest.mark.anyio
 @awaiting
-async def test_a_checkout_of_a_silent_idle_connection_is_bounded(store: Store, proxy: FaultProxy) -> None:
-    async with behind(proxy, store, pool_pre_ping=True) as database:
+async def test_a_checkout_of_a_silent_idle_connection_takes_no_longer_than_connecting_may(
+    store: Store, proxy: FaultProxy
+) -> None:
+    async with behind(proxy, store, pool_pre_ping=True, command_timeout=None, connect_timeout=0.5) as database:
         proxy.drop("existing")
-        async with database.session() as session:
+        async with asyncio.timeout(20), database.session() as session:
             await session.execute(SELECT)
         assert database.snapshot().idle == 1
 

@@ -97,6 +97,7 @@ def _guard(
     driver.attach(engine, connect_options(settings))
     classify_connects(engine.dialect, str(settings.url), observer)
     refuse_lost_commits(engine)
-    commands = Commands(driver, timers, settings.command_timeout)
+    # Whoever cannot answer a ping in the time it takes to connect anew is better replaced.
+    commands = Commands(driver, timers, settings.command_timeout, ping_timeout=settings.connect_timeout)
     commands.watch(engine)
     return commands

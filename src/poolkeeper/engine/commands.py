@@ -23,7 +23,7 @@ from poolkeeper.errors import CommandTimeout, ConcurrentSessionUse
 
 _STATEMENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 _ENDINGS = ("do_commit", "do_rollback")
-_OTHERS = ("do_ping", "set_isolation_level", "reset_isolation_level", "do_close")
+_OTHERS = ("set_isolation_level", "reset_isolation_level", "do_close")
 
 
 @dataclass(slots=True, eq=False)
@@ -42,16 +42,17 @@ class Command:
 class Commands:
     """The commands under way on the connections of one engine.
 
-    `timeout` is in seconds; None waits for ever. When it passes, the connection is cut off and the command fails with
+    `timeout` is in seconds; None waits for ever. A ping gets `ping_timeout`, if that is less. When it passes, the connection is cut off and the command fails with
     `CommandTimeout`. A COMMIT or ROLLBACK that meets another task's statement on a driver without a lock of its own
     fails with `ConcurrentSessionUse`, and the connection is discarded: it would go back to the pool with a transaction
     open and fail every later request that gets it.
     """
 
-    def __init__(self, driver: Driver, timers: Timers, timeout: float | None) -> None:
+    def __init__(self, driver: Driver, timers: Timers, timeout: float | None, ping_timeout: float) -> None:
         self._driver = driver
         self._timers = timers
         self._timeout = timeout
+        self._ping_timeout = ping_timeout if timeout is None else min(timeout, ping_timeout)
         self._running: dict[int, list[Command]] = {}
 
     def watch(self, engine: Engine) -> None:
@@ -62,6 +63,7 @@ class Commands:
             self._wrap(engine.dialect, name, _driver_connection, exclusive=not self._driver.serialises_commands)
         for name in _OTHERS:
             self._wrap(engine.dialect, name, _driver_connection, exclusive=False)
+        self._wrap(engine.dialect, "do_ping", _driver_connection, exclusive=False, timeout=self._ping_timeout)
         event.listen(engine, "after_cursor_execute", self._watch_fetches)
         event.listen(engine, "handle_error", self._translate, retval=True)
 
@@ -80,24 +82,32 @@ class Commands:
             self._cut_off(command, seconds)
         return bool(awaited)
 
-    def _wrap(self, dialect: Dialect, name: str, connection_of: Callable[..., Any], *, exclusive: bool) -> None:
+    def _wrap(
+        self,
+        dialect: Dialect,
+        name: str,
+        connection_of: Callable[..., Any],
+        *,
+        exclusive: bool,
+        timeout: float | None = None,
+    ) -> None:
         method = getattr(dialect, name)
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            with self._under_way(connection_of(*args, **kwargs), exclusive=exclusive):
+            with self._under_way(connection_of(*args, **kwargs), exclusive=exclusive, timeout=timeout):
                 return method(*args, **kwargs)
 
         setattr(dialect, name, guarded)
 
     @contextmanager
-    def _under_way(self, connection: Any, *, exclusive: bool) -> Generator[None]:
+    def _under_way(self, connection: Any, *, exclusive: bool, timeout: float | None = None) -> Generator[None]:
         key = id(connection)
         others = self._running.setdefault(key, [])
         command = Command(_current_task(), threading.current_thread().name, connection)
         if exclusive and others:
             raise _met(command, others[0])
         others.append(command)
-        cancel = self._deadline(command)
+        cancel = self._deadline(command, timeout or self._timeout)
         try:
             yield
         except Exception as error:
@@ -118,10 +128,10 @@ class Commands:
             connection = context.root_connection.connection.driver_connection
             context.cursor = WatchedCursor(cursor, partial(self._under_way, connection, exclusive=False))
 
-    def _deadline(self, command: Command) -> Callable[[], None]:
-        if self._timeout is None:
+    def _deadline(self, command: Command, seconds: float | None) -> Callable[[], None]:
+        if seconds is None:
             return _nothing
-        return self._timers.call_later(self._timeout, partial(self._cut_off, command, self._timeout))
+        return self._timers.call_later(seconds, partial(self._cut_off, command, seconds))
 
     def _cut_off(self, command: Command, seconds: float) -> None:
         command.cut_off_after = seconds

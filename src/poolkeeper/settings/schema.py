@@ -98,7 +98,7 @@ class DatabaseSettings(BaseSettings):
     pool_pre_ping: bool = Field(True, description="Never hand out a dead connection.")
     pool_use_lifo: bool = Field(False, description="Hand out the connection used last, so that others fall idle.")
 
-    connect_timeout: Seconds = Field(5, description="Longest wait for one connection to open.")
+    connect_timeout: Seconds = Field(5, description="Longest wait for one connection to open, or to answer a pre-ping.")
     statement_timeout: Seconds | None = Field(
         30, description="The server ends a statement after this; none: the server's own setting."
     )
