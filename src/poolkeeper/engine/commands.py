@@ -42,10 +42,10 @@ class Command:
 class Commands:
     """The commands under way on the connections of one engine.
 
-    `timeout` is in seconds; None waits for ever. A ping gets `ping_timeout`, if that is less. When it passes, the connection is cut off and the command fails with
-    `CommandTimeout`. A COMMIT or ROLLBACK that meets another task's statement on a driver without a lock of its own
-    fails with `ConcurrentSessionUse`, and the connection is discarded: it would go back to the pool with a transaction
-    open and fail every later request that gets it.
+    `timeout` is in seconds; None waits for ever. A ping gets `ping_timeout`, if that is less. When it passes, the
+    connection is cut off and the command fails with `CommandTimeout`. A COMMIT or ROLLBACK that meets another task's
+    statement on a driver without a lock of its own fails with `ConcurrentSessionUse`, and the connection is discarded:
+    it would go back to the pool with a transaction open and fail every later request that gets it.
     """
 
     def __init__(self, driver: Driver, timers: Timers, timeout: float | None, ping_timeout: float) -> None:
