@@ -71,7 +71,8 @@ class FreshDatabase:
 def fresh_database(postgres: EmbeddedPostgres) -> Iterator[FreshDatabase]:
     """An empty database. Connections that the test leaves open fail it, unless it sets `may_leave_backends`."""
     database = FreshDatabase(postgres, f"test_{os.getpid()}_{next(_numbers)}")
-    postgres.execute(f'CREATE DATABASE "{database.name}"')
+    # A third of the time that the default strategy takes: there is nothing to write to the WAL for safety.
+    postgres.execute(f'CREATE DATABASE "{database.name}" STRATEGY = FILE_COPY')
     try:
         yield database
         left = [] if database.may_leave_backends else left_after_a_moment(database.activity)

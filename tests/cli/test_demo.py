@@ -225,6 +225,7 @@ def is_server_of(process: psutil.Process, mark: str, command: list[str] | None) 
     return False
 
 
+@pytest.mark.slow
 def test_a_database_of_the_users_own_keeps_what_it_had(run: Run, fresh_database: FreshDatabase) -> None:
     fresh_database.execute("CREATE TABLE customers (id int); INSERT INTO customers VALUES (7)")
     url = fresh_database.url("psycopg")
@@ -304,6 +305,7 @@ def on_a_terminal(run: Run, *arguments: str, **environment: str) -> str:
     return seen.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_table_that_stays_in_place(run: Run) -> None:
     shown = on_a_terminal(run, "--sqlite", "--for", "3")
     assert "capacity" in shown

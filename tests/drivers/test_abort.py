@@ -15,7 +15,7 @@ from tests.drivers.conftest import KINDS, Kind, Open, Opener, on_both_loops
 from poolkeeper.drivers import ConnectOptions, driver_for
 from poolkeeper.testing import FaultProxy
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 asyncio_drivers = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_async], ids=str)
 

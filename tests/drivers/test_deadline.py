@@ -13,6 +13,8 @@ from poolkeeper.drivers.deadline import within
 from poolkeeper.errors import ConnectFailure
 from poolkeeper.testing import FaultProxy
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 0.3
 OPTIONS = ConnectOptions(connect_timeout=TIMEOUT)
 

@@ -25,7 +25,7 @@ from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
 on_postgresql = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_postgresql], ids=str)
 on_mysql = pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_postgresql], ids=str)
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def failure(connect: Opener, url: str, **driver_arguments: Any) -> ConnectFailure:

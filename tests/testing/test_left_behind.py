@@ -17,6 +17,8 @@ from poolkeeper.testing import EmbeddedPostgres
 from poolkeeper.testing.postgres.folder import OwnedFolder, sweep
 from poolkeeper.testing.postgres.processes import living_postmaster
 
+pytestmark = pytest.mark.slow
+
 OWNER = """
 import sys, time
 from poolkeeper.testing import EmbeddedPostgres

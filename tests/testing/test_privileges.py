@@ -16,6 +16,8 @@ from poolkeeper.testing.postgres import privileges
 from poolkeeper.testing.postgres.privileges import Identity
 from poolkeeper.testing.postgres.processes import living_postmaster
 
+pytestmark = pytest.mark.slow
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about running as root")
 
 

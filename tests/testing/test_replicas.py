@@ -9,6 +9,8 @@ import pytest
 
 from poolkeeper.testing import EmbeddedPostgres, EmbeddedPostgresError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def primary() -> Iterator[EmbeddedPostgres]:
