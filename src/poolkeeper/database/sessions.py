@@ -68,7 +68,9 @@ async def async_unit_of_work(
         await to_completion(_roll_back(session))
         raise
     else:
-        await to_completion(session.close()) if session.in_transaction() else await session.close()
+        closing = session.close()
+        # Without a transaction there is no connection to give back, and nothing that a cancellation could interrupt.
+        await (to_completion(closing) if session.in_transaction() else closing)
     finally:
         release(session, owner)
 
