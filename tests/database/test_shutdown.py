@@ -9,8 +9,9 @@ import threading
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 from tests.database.stores import BLOCKING, MARIADB, POSTGRESQL, Store, on
-from tests.servers import left_after_a_moment
+from tests.servers import FreshDatabase, left_after_a_moment
 
 from poolkeeper import Database, Databases, PoolClosed
 
@@ -159,3 +160,19 @@ async def test_one_database_that_cannot_be_closed_keeps_no_other_from_closing(st
         await databases.close()
     assert [str(error) for error in failed.value.exceptions] == ["no"]
     assert left_after_a_moment(store.connections) == []
+
+
+@pytest.mark.anyio
+async def test_looking_past_a_pool_class_of_the_users_own_keeps_no_connection(fresh_database: FreshDatabase) -> None:
+    async with Database(fresh_database.url(), engine_options={"poolclass": AsyncAdaptedQueuePool}) as database:
+        await database.probe()
+        assert fresh_database.activity() == []
+
+
+@pytest.mark.anyio
+async def test_a_ping_goes_through_the_engine_that_was_made_first(fresh_database: FreshDatabase) -> None:
+    async with Database(fresh_database.url("psycopg")) as database:
+        _ = database.sync_engine, database.engine
+        await database.ping()
+        assert database.sync_engine.pool.checkedin() == 1  # type: ignore[attr-defined]
+        assert database.engine.pool.checkedin() == 0  # type: ignore[attr-defined]

@@ -64,10 +64,9 @@ class Engines:
     def working(self) -> tuple[AsyncEngine | Engine, Commands]:
         """The engine that the service works with: the one made first, or else the one that suits the driver."""
         if not self.pooled:
-            engine = self.asyncio if self._settings.supports_async else self.threads
-        else:
-            engine = self.asyncio if "asyncio" in self.__dict__ else self.threads
-        return engine, self.pooled[0].commands
+            _ = self.asyncio if self._settings.supports_async else self.threads
+        first = self.pooled[0]
+        return self.asyncio if first.engine.dialect.is_async else self.threads, first.commands
 
     def unpooled(self) -> tuple[AsyncEngine | Engine, Commands]:
         """An engine of the same kind that keeps no connections, for looking at the database past the pool."""

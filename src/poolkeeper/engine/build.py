@@ -72,7 +72,9 @@ def _engine_arguments(settings: EffectiveSettings, driver: Driver, pool: type[Po
         "echo_pool": settings.echo_pool,
         "hide_parameters": settings.hide_parameters,
     }
-    return arguments | _pool_arguments(settings, pool) | dict(settings.engine_options)
+    arguments |= _pool_arguments(settings, pool) | dict(settings.engine_options)
+    # The user's own pool class is for the pool; what looks past the pool must keep no connection.
+    return arguments | ({"poolclass": pool} if pool is MeasuredNullPool and settings.pool != "static" else {})
 
 
 def _pool_arguments(settings: EffectiveSettings, pool: type[Pool]) -> dict[str, Any]:

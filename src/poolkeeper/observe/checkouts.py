@@ -47,9 +47,6 @@ class Checkouts:
         event.listen(engine, "checkin", self._returned)
         event.listen(engine, "detach", self._detached)
 
-    def __len__(self) -> int:
-        return len(self._open)
-
     def open(self) -> tuple[Checkout, ...]:
         """The checkouts of this moment, the longest held first."""
         return tuple(sorted(self._open.values(), key=lambda checkout: checkout.started))
