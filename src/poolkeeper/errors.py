@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
+
+if TYPE_CHECKING:
+    from poolkeeper.model import PoolCounts
 
 
 class ConnectFailure(StrEnum):
@@ -72,5 +76,35 @@ class SessionAcrossStream(exc.InvalidRequestError):
     """A request session was asked for by an endpoint that streams, and would end before the stream begins."""
 
 
+class PoolTimeout(exc.TimeoutError):
+    """No connection came within `pool_timeout` seconds of waiting, connecting and checking together.
+
+    `counts` are the pool's numbers at that moment. `__cause__` is the last error of a connect, if connects fail.
+    """
+
+    def __init__(self, message: str, counts: PoolCounts | None = None) -> None:
+        # SQLAlchemy's own page about this error is the one to read.
+        super().__init__(message, code="3o7r")
+        self.counts = counts
+
+
+class PoolSaturated(PoolTimeout):
+    """Refused at once, because a connection would have come too late, or too many wait already.
+
+    `predicted_wait` is how long this caller would have waited, `retry_after` when it may be let in (seconds).
+    """
+
+    def __init__(
+        self, message: str, counts: PoolCounts | None = None, *, predicted_wait: float = 0.0, retry_after: float = 0.0
+    ) -> None:
+        super().__init__(message, counts)
+        self.predicted_wait = predicted_wait
+        self.retry_after = retry_after
+
+
 class PoolClosed(exc.InvalidRequestError):
-    """The database is shutting down and gives out no more connections."""
+    """The pool is shutting down and gives out no more connections."""
+
+    def __init__(self, message: str, counts: PoolCounts | None = None) -> None:
+        super().__init__(message)
+        self.counts = counts

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from poolkeeper.drivers.base import ConnectOptions, Driver
 from poolkeeper.drivers.codes import is_from_server, is_lock_timeout, is_statement_timeout, number_of, sqlstate_of
+from poolkeeper.drivers.evidence import Evidence, evidence_of
 from poolkeeper.drivers.failures import classify_connect_failure
-from poolkeeper.drivers.registry import driver_for, known_drivers
+from poolkeeper.drivers.registry import driver_for, driver_of, known_drivers
 
 __all__ = [
     "ConnectOptions",
     "Driver",
+    "Evidence",
     "classify_connect_failure",
     "driver_for",
+    "driver_of",
+    "evidence_of",
     "is_from_server",
     "is_lock_timeout",
     "is_statement_timeout",

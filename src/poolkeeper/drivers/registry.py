@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from sqlalchemy import URL, exc
+from sqlalchemy import URL, Dialect, exc
 
 from poolkeeper.drivers.base import Driver
 
@@ -38,6 +38,11 @@ def driver_for(url: URL, *, is_async: bool) -> Driver:
         raise exc.ArgumentError(f"{url.drivername!r} names no driver known for {kind} engine; known: {known}") from None
     create: Callable[[URL], Driver] = getattr(import_module(f"poolkeeper.drivers.{module}"), factory)
     return create(url)
+
+
+def driver_of(dialect: Dialect) -> Driver:
+    """The driver behind a dialect. Raises `sqlalchemy.exc.ArgumentError` for one that is not known."""
+    return driver_for(URL.create(f"{dialect.name}+{dialect.driver}"), is_async=dialect.is_async)
 
 
 def _names(url: URL, *, is_async: bool) -> tuple[str, str]:

@@ -1,0 +1,27 @@
+"""What an error says about the connection that it came from."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from poolkeeper.drivers.codes import number_of, sqlstate_of
+from poolkeeper.facts import sqlstates
+
+_GONE_NUMBERS = sqlstates.MYSQL_CONNECTION_LOST.value | sqlstates.MYSQL_STOPPING.value
+
+
+class Evidence(Enum):
+    """The connection is gone, or its server takes no writes."""
+
+    GONE = "gone"
+    READ_ONLY = "read-only"
+
+
+def evidence_of(error: BaseException) -> Evidence | None:
+    """What this error proves, None where it is about a statement only."""
+    state, number = sqlstate_of(error), number_of(error)
+    if state in sqlstates.READ_ONLY.value or number in sqlstates.MYSQL_READ_ONLY.value:
+        return Evidence.READ_ONLY
+    if state in sqlstates.STARTING_OR_STOPPING.value or number in _GONE_NUMBERS:
+        return Evidence.GONE
+    return Evidence.GONE if state is not None and state[:2] in sqlstates.CONNECTION_CLASS.value else None

@@ -1,0 +1,51 @@
+"""What errors say about connections: which one is gone, and whom else to doubt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Dialect, event, exc
+from sqlalchemy.engine import ExceptionContext
+
+from poolkeeper.drivers import Evidence, evidence_of
+from poolkeeper.model import CloseReason
+from poolkeeper.pool.record import KeeperRecord, is_read_only
+
+if TYPE_CHECKING:
+    from poolkeeper.pool.home import Home
+
+
+def listen(dialect: Dialect) -> None:
+    """Have the errors of this dialect's statements weighed, once."""
+    if not event.contains(dialect, "handle_error", _hear):
+        event.listen(dialect, "handle_error", _hear)
+
+
+def weigh(home: Home | None, record: KeeperRecord | None, error: BaseException | None) -> None:
+    """SQLAlchemy found a connection dead, and asks to invalidate all that are as old.
+
+    They are asked for a sign of life before they are handed out; only where the user wants the pool invalidated (an
+    `InvalidatePoolError`) are they closed unasked.
+    """
+    if home is None:
+        return
+    host = None if record is None else record.host
+    if error is None or isinstance(error, exc.InvalidatePoolError):
+        home.retire_all(CloseReason.INVALIDATED, host)
+    else:
+        home.doubt_all(host)
+
+
+def _hear(context: ExceptionContext) -> None:
+    connection = context.connection
+    if connection is None or connection.invalidated or connection.closed:
+        return
+    record = getattr(connection.connection, "_connection_record", None)
+    if not isinstance(record, KeeperRecord):
+        return
+    error = context.original_exception
+    if is_read_only(error, record):
+        # The transaction is left to its owner; it cannot write, but it can still be rolled back.
+        record.home.retire_all(CloseReason.SQLSTATE, record.host)
+    elif evidence_of(error) is Evidence.GONE:
+        context.is_disconnect = True

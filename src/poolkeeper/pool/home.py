@@ -1,0 +1,381 @@
+"""Everything of a pool that belongs to one event loop in one process: its queue, its connections, its tasks.
+
+Callers await exactly one thing, their place in the queue. Connects, pings and closes are tasks of the pool, so that
+no caller's cancellation or deadline can leave one half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.util import await_only
+
+from poolkeeper.model import CloseReason, PoolCounts, PoolEvent, PoolEventKind
+from poolkeeper.policy import Admission, Outage, Queue, Verdict
+from poolkeeper.pool import liveness, problems
+from poolkeeper.pool.connecting import Connecting
+from poolkeeper.pool.options import Options
+from poolkeeper.pool.record import Host, KeeperRecord
+from poolkeeper.pool.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from poolkeeper.pool.keeper_pool import KeeperPool
+
+# Callers whose time is up at the same moment leave in groups, so that the loop serves others in between.
+_LEAVE_AT_ONCE = 50
+
+
+class Waiter:
+    """A caller in the queue. Its future brings a record, or what makes the error to raise."""
+
+    __slots__ = ("deadline", "future", "since", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, since: float, patience: float) -> None:
+        self.future: asyncio.Future[KeeperRecord | problems.Problem] = loop.create_future()
+        self.since = since
+        self.deadline = since + patience
+        self.task = asyncio.current_task()
+
+
+class Home:
+    """One pool on one event loop."""
+
+    def __init__(self, pool: KeeperPool, loop: asyncio.AbstractEventLoop) -> None:
+        self.pool, self.loop, self.options, self.driver = pool, loop, pool.options, pool.driver
+        self.pid, self.thread = os.getpid(), threading.get_ident()
+        options = pool.options
+        self.queue: Queue[Waiter, KeeperRecord] = Queue(options.limits, self, lifo=options.use_lifo)
+        self.admission = Admission(options.timeout, options.client_timeout, options.max_waiting)
+        self.outage = Outage(options.connect_grace)
+        self.hosts: dict[object, Host] = {None: Host()}
+        self.is_closed = self.driver.is_closed
+        self.observed = options.observer is not None
+        # Connections that come home need a closer look than their age: the pool shrinks or ends.
+        self.draining = self.disposed = self.shrinking = False
+        self.connect_ended, self._came_home = asyncio.Event(), asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._alarm: asyncio.Handle | None = None
+        self._connecting = Connecting(self)
+        self.upkeep = Upkeep(self)
+        self.upkeep.start()
+
+    # Callers
+
+    def take(self) -> KeeperRecord:
+        """A connection for the current task, at once or after waiting. See `KeeperPool.connect`."""
+        now = time.monotonic()
+        if self.observed:
+            self.note(PoolEventKind.REQUESTED, 0.0)
+        record = self.queue.take()
+        if record is None:
+            return self._wait(now)
+        record.taken = now
+        record.holder = asyncio.current_task(self.loop)
+        if self.observed:
+            self.note(PoolEventKind.HANDED_OVER, 0.0, record)
+        return record
+
+    def _wait(self, now: float) -> KeeperRecord:
+        self._admit(now)
+        waiter = Waiter(self.loop, now, self.admission.longest_wait)
+        self._set_alarm(waiter.deadline, now)
+        self.queue.join(waiter)
+        try:
+            outcome = waiter.future.result() if waiter.future.done() else await_only(waiter.future)
+        except BaseException:
+            self._walk_out(waiter)
+            raise
+        if isinstance(outcome, KeeperRecord):
+            return outcome
+        raise outcome()
+
+    def _admit(self, now: float) -> None:
+        """Raise for a caller that waiting cannot help."""
+        if self.draining:
+            error = problems.closed(self)()
+            raise error
+        queue = self.queue
+        if not queue.connects_at_once and self.outage.is_lasting(now) and not self.has_connections:
+            error = problems.unreachable(self)()
+            raise error
+        refusal = self.admission.refusal(now, len(queue.waiting), queue.limits.capacity)
+        if refusal is not None:
+            self.note(PoolEventKind.REFUSED, refusal.predicted_wait)
+            raise problems.saturated(self, refusal)
+
+    def _walk_out(self, waiter: Waiter) -> None:
+        """The waiting task was cancelled. What it was handed before it could run goes to the next."""
+        future = waiter.future
+        if self.queue.leave(waiter):
+            self.note(PoolEventKind.CANCELLED, time.monotonic() - waiter.since)
+            self._someone_left()
+        elif future.done() and not future.cancelled() and isinstance(record := future.result(), KeeperRecord):
+            record.holder = None
+            self.queue.give_back(record)
+
+    def _someone_left(self) -> None:
+        if not self.queue.waiting:
+            self.admission.emptied()
+
+    def send_away(self, waiter: Waiter, problem: problems.Problem) -> None:
+        """Let a waiting caller raise this."""
+        self.queue.leave(waiter)
+        if not waiter.future.done():
+            waiter.future.set_result(problem)
+        self._someone_left()
+
+    def send_all_away(self, problem: problems.Problem) -> None:
+        for waiter in tuple(self.queue.waiting):
+            self.send_away(waiter, problem)
+
+    def _set_alarm(self, deadline: float, now: float) -> None:
+        # Everybody is equally patient, so whoever came first also leaves first: one timer does for all.
+        if self._alarm is None and deadline < math.inf:
+            self._alarm = self.loop.call_later(max(0.0, deadline - now), self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._alarm = None
+        now, problem = time.monotonic(), None
+        for _ in range(_LEAVE_AT_ONCE):
+            waiter = self.queue.head()
+            if waiter is None:
+                return
+            if waiter.deadline > now:
+                self._set_alarm(waiter.deadline, now)
+                return
+            problem = problem or problems.timed_out(self)
+            self.note(PoolEventKind.TIMED_OUT, now - waiter.since)
+            self.send_away(waiter, problem)
+        self._alarm = self.loop.call_soon(self._time_is_up)
+
+    # Connections that come home
+
+    def take_back(self, record: KeeperRecord) -> None:
+        """From any thread: the garbage collector returns connections wherever it runs."""
+        if threading.get_ident() == self.thread:
+            self._returned(record)
+        elif self.loop.is_closed():
+            self.abandon(record)
+        else:
+            self.loop.call_soon_threadsafe(self._returned, record)
+
+    def _returned(self, record: KeeperRecord) -> None:
+        now = time.monotonic()
+        held = now - record.taken
+        record.holder = None
+        record.idle_since = now
+        self.admission.held(held)
+        if self.observed:
+            self.note(PoolEventKind.RETURNED, held, record)
+        if self.draining:
+            self._came_home.set()
+        if record.dbapi_connection is None:
+            record.account()
+            self._connecting.vacant(record)
+            self.queue.vanished()
+        elif now < record.vouched_until and not self.shrinking:
+            if held < self.options.ping_after:
+                # Whoever holds a connection longer may have been silent on it for as long.
+                record.heard_from(now)
+            self.queue.give_back(record)
+        else:
+            self._returned_in_doubt(record, now)
+
+    def _returned_in_doubt(self, record: KeeperRecord, now: float) -> None:
+        record.reason = self.upkeep.retirement(record, now)
+        if record.reason is None:
+            self.queue.give_back(record)
+        else:
+            self.queue.retire(record)
+
+    # What the queue asks for: see poolkeeper.policy.Actions
+
+    def look(self, record: KeeperRecord) -> Verdict:
+        return liveness.look(record)
+
+    def hand_over(self, waiter: Waiter, record: KeeperRecord) -> None:
+        now = time.monotonic()
+        record.taken = now
+        if waiter.future.done():
+            # Its task was cancelled, and has not run since.
+            self.queue.give_back(record)
+            return
+        record.holder = waiter.task
+        self.admission.served(now)
+        self._someone_left()
+        waiter.future.set_result(record)
+        if self.observed:
+            self.note(PoolEventKind.HANDED_OVER, now - waiter.since, record)
+
+    def open(self) -> None:
+        self._connecting.begin()
+
+    def check(self, record: KeeperRecord) -> None:
+        self.spawn(self._check(record), "ping")
+
+    async def _check(self, record: KeeperRecord) -> None:
+        alive = False
+        try:
+            alive = await self._connecting.ping(record)
+        finally:
+            if alive:
+                record.heard_from(time.monotonic())
+                self.queue.checked(record)
+            else:
+                record.reason = CloseReason.PING
+                self.queue.failed_check(record)
+
+    def discard(self, record: KeeperRecord) -> None:
+        self.spawn(self._close(record), "close")
+
+    async def _close(self, record: KeeperRecord) -> None:
+        try:
+            await self._connecting.close(record)
+        finally:
+            self._connecting.vacant(record)
+            self.queue.closed(reopen=record.reopen and not self.disposed)
+
+    # Tasks
+
+    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        """Run in the background, outside every caller's context."""
+        task = self.loop.create_task(work, name=f"poolkeeper-{what}", context=Context())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    # Live control: see KeeperPool
+
+    def resize(self, options: Options) -> None:
+        self.options = options
+        self.shrinking = True
+        self.queue.limit(options.limits)
+        self.close_idle(lambda _: CloseReason.RESIZE, self.queue.surplus)
+        self.queue.settle()
+
+    async def warm_up(self, timeout: float) -> int:
+        self.queue.settle()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._missing():
+                    self.connect_ended.clear()
+                    await self.connect_ended.wait()
+        return self._missing()
+
+    def _missing(self) -> int:
+        queue, limits = self.queue, self.queue.limits
+        wanted = min(limits.min_idle, max(0, limits.pool_size - queue.in_use)) if limits.pool_size else limits.min_idle
+        return max(0, wanted - len(queue.idle) - queue.checking)
+
+    async def drain(self, deadline: float) -> int:
+        self.draining = True
+        self.send_all_away(problems.closed(self))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline):
+                while self.queue.in_use:
+                    self._came_home.clear()
+                    await self._came_home.wait()
+        return self.queue.in_use
+
+    def dispose(self) -> None:
+        """Close what is idle, and what is in use when it comes home. Who waits is still served, from anew."""
+        self.disposed = self.shrinking = True
+        self.upkeep.stop()
+        self.queue.limit(replace(self.queue.limits, min_idle=0))
+        self.retire_all(CloseReason.DISPOSED)
+        if not self.queue.waiting:
+            self._connecting.give_up()
+
+    def close_idle(self, reason_for: Callable[[KeeperRecord], CloseReason | None], at_most: float = math.inf) -> None:
+        """Close the idle connections for which `reason_for` gives a reason, those idle longest first."""
+        for record in tuple(self.queue.idle):
+            if at_most <= 0:
+                return
+            if (reason := reason_for(record)) is not None and self.queue.withdraw(record):
+                record.reason = reason
+                at_most -= 1
+                self.discard(record)
+
+    def retire_all(self, reason: CloseReason, host: Host | None = None) -> None:
+        """Hand out none of the open connections (to this host) any more, and close those that are idle."""
+        for one in self.hosts.values() if host is None else (host,):
+            one.retire(reason)
+        self.close_idle(lambda record: record.retired)
+
+    def doubt_all(self, host: Host | None = None) -> None:
+        """Hand out none of the open connections (to this host) before it has answered."""
+        for one in self.hosts.values() if host is None else (host,):
+            one.doubt()
+
+    def move_out(self) -> None:
+        """The loop is gone, or this is a child process: let go of everything that belonged to it."""
+        for record in self.records():
+            self.abandon(record)
+        self.queue.idle.clear()
+
+    def abandon(self, record: KeeperRecord) -> None:
+        """Let go of a connection whose loop is gone; a parent process keeps its session."""
+        if record.live:
+            self.driver.abandon(record.raw, keep_session=self.pid != os.getpid())
+            record.forget()
+
+    # Numbers
+
+    @property
+    def has_connections(self) -> bool:
+        queue = self.queue
+        return bool(queue.idle) or queue.in_use > 0 or queue.checking > 0
+
+    def counts(self) -> PoolCounts:
+        queue, tally = self.queue, self.pool.tally
+        return PoolCounts(
+            capacity=queue.limits.capacity,
+            in_use=queue.in_use,
+            idle=len(queue.idle),
+            connecting=queue.connecting,
+            checking=queue.checking + queue.closing,
+            waiting=len(queue.waiting),
+            opened=tally.opened,
+            closed=dict(tally.closed),
+        )
+
+    def oldest_holder(self) -> KeeperRecord | None:
+        held = (record for record in self.records() if record.in_use)
+        return min(held, key=lambda record: record.taken, default=None)
+
+    def records(self) -> list[KeeperRecord]:
+        """Every open connection."""
+        return [record for host in self.hosts.values() for record in host.records]
+
+    def host_at(self, address: object) -> Host:
+        host = self.hosts.get(address)
+        if host is None:
+            host = self.hosts[address] = Host()
+        return host
+
+    def note(
+        self,
+        kind: PoolEventKind,
+        seconds: float,
+        record: KeeperRecord | None = None,
+        reason: CloseReason | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        if (observer := self.options.observer) is not None:
+            observer.notice(PoolEvent(kind, time.monotonic(), seconds, record, reason, error))
+
+    def note_opened(self) -> None:
+        self.pool.tally.opened += 1
+
+    def note_closed(self, record: KeeperRecord, reason: CloseReason) -> None:
+        self.pool.tally.closed[reason] += 1
+        self.note(PoolEventKind.CLOSED, time.monotonic() - record.born, record, reason)

@@ -1,0 +1,122 @@
+"""The errors that callers of a pool get, with the moment in them."""
+
+from __future__ import annotations
+
+import copy
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from poolkeeper.drivers import classify_connect_failure
+from poolkeeper.errors import ConnectFailure, PoolClosed, PoolSaturated, PoolTimeout
+from poolkeeper.policy import Refusal, RefusalReason
+
+if TYPE_CHECKING:
+    from poolkeeper.pool.home import Home
+
+Problem = Callable[[], BaseException]
+
+_CURABLE = frozenset(
+    {
+        ConnectFailure.DNS,
+        ConnectFailure.REFUSED,
+        ConnectFailure.TIMEOUT,
+        ConnectFailure.TOO_MANY_CONNECTIONS,
+        ConnectFailure.STARTING_OR_STOPPING,
+        ConnectFailure.NETWORK,
+    }
+)
+
+
+def is_curable(error: BaseException) -> bool:
+    """Whether a failed connect may succeed a little later, with nothing changed on our side."""
+    return not isinstance(error, Exception) or classify_connect_failure(error) in _CURABLE
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """The error with nothing held by its tracebacks: drivers keep half-open connections in them."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    return error
+
+
+def unreachable(home: Home) -> Problem:
+    """The driver's own error, as a copy for each caller: an instance raised twice would mix their tracebacks."""
+    error, note = home.outage.error, _note(home)
+    return lambda: _copy_of(error, note) if error is not None else _timed_out(note)
+
+
+def the_error_itself(error: BaseException) -> Problem:
+    """For the one caller that this failure to connect belongs to."""
+    return lambda: error
+
+
+def timed_out(home: Home) -> Problem:
+    """One text for all who time out at this moment."""
+    limits, options, counts = home.queue.limits, home.options, home.counts()
+    message = (
+        f"{home.pool.name} limit of size {limits.pool_size} overflow {limits.max_overflow} reached, connection timed "
+        f"out, timeout {options.timeout:0.2f} ({_moment(home)})"
+    )
+    return lambda: _because(PoolTimeout(message, counts), home.outage.error)
+
+
+def saturated(home: Home, refusal: Refusal) -> BaseException:
+    """For a caller that is not let in."""
+    wait = f"{refusal.predicted_wait:.2f} s"
+    why = (
+        f"max_waiting = {home.options.max_waiting} callers wait already, the next one about {wait}"
+        if refusal.reason is RefusalReason.MAX_WAITING
+        else f"a connection would come in about {wait}, too late for this caller"
+    )
+    error = PoolSaturated(
+        f"{home.pool.name} refused at once: {why} ({_moment(home)})",
+        home.counts(),
+        predicted_wait=refusal.predicted_wait,
+        retry_after=refusal.retry_after,
+    )
+    return _because(error, home.outage.error)
+
+
+def closed(home: Home) -> Problem:
+    """For everybody who asks while the pool drains, or waited when it began to."""
+    message, counts = f"{home.pool.name} is shutting down ({_moment(home)})", home.counts()
+    return lambda: PoolClosed(message, counts)
+
+
+def _timed_out(note: str) -> PoolTimeout:
+    return PoolTimeout(note)
+
+
+def _moment(home: Home) -> str:
+    limits = home.queue.limits
+    oldest = home.oldest_holder()
+    held = f"; held longest: {home.pool.describe_holder(oldest)}" if oldest is not None else ""
+    return f"pool_size {limits.pool_size}, max_overflow {limits.max_overflow}; {home.counts()}{held}"
+
+
+def _note(home: Home) -> str:
+    outage = home.outage
+    seconds = time.monotonic() - outage.since
+    return f"{home.pool.name}: no connect succeeded for {seconds:.1f} s, {outage.failures} attempts ({_moment(home)})"
+
+
+def _because(error: BaseException, cause: BaseException | None) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def _copy_of(error: BaseException, note: str) -> BaseException:
+    try:
+        ours = copy.copy(error)
+    except Exception:
+        # An exception class may demand anything of its copies.
+        ours = error
+    if ours is error or type(ours) is not type(error):
+        ours = PoolTimeout(note)
+    else:
+        ours.add_note(note)
+    return _because(ours.with_traceback(None), error)

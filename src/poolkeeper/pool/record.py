@@ -1,0 +1,173 @@
+"""One place in the pool, and the connection in it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool.base import _ConnectionRecord
+
+from poolkeeper.drivers import Evidence, evidence_of
+from poolkeeper.model import CloseReason
+
+if TYPE_CHECKING:
+    from poolkeeper.pool.home import Home
+
+Poll = Callable[[int], list[tuple[int, int]]]
+
+
+class Host:
+    """The server that some connections lead to, as far as their sockets tell."""
+
+    __slots__ = ("records",)
+
+    def __init__(self) -> None:
+        self.records: set[KeeperRecord] = set()
+
+    def retire(self, reason: CloseReason) -> None:
+        """Hand out none of the connections that are open now."""
+        for record in self.records:
+            record.retire(reason)
+
+    def doubt(self) -> None:
+        """Hand out none of them before it has answered."""
+        for record in self.records:
+            record.heard = record.vouched_until = -math.inf
+
+
+class KeeperRecord(_ConnectionRecord):
+    """SQLAlchemy's record of a connection, with what the pool knows about it. Times are of the monotonic clock."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home.pool, connect=False)
+        self.home = home
+        self.host = home.host_at(None)
+        # Counted as open; a record outlives its connection.
+        self.live = False
+        self.raw: Any = None
+        self.look_at_socket: Poll | None = None
+        self.holder: asyncio.Task[Any] | None = None
+        self.born = self.heard = self.taken = self.idle_since = 0.0
+        # Until then the driver's flag and the socket are proof enough: one comparison for age, doubt and silence.
+        self.vouched_until = -math.inf
+        self.due = self.expires = math.inf
+        # Not to be handed out again.
+        self.retired: CloseReason | None = None
+        # Why it is being closed, and whether another is to take its place.
+        self.reason: CloseReason | None = None
+        self.reopen = False
+
+    def get_connection(self) -> DBAPIConnection:
+        # What is handed out has been looked at; an age or an invalidation never reconnects in a caller's time.
+        connection = self.dbapi_connection
+        if connection is not None:
+            return connection
+        connection = super().get_connection()
+        self._opened()
+        return connection
+
+    @property
+    def needs_gc(self) -> bool:
+        # Asked by SQLAlchemy's finalizer only: whether the holder was garbage-collected without a close().
+        forgotten = super().needs_gc
+        if forgotten:
+            self.reason = CloseReason.LEAKED
+        return forgotten
+
+    def heard_from(self, now: float) -> None:
+        """The server answered on this connection."""
+        options = self.home.options
+        self.heard = now
+        self.vouched_until = min(self.due, now + options.ping_after) if options.pre_ping else self.due
+
+    def retire(self, reason: CloseReason) -> None:
+        """Close it as soon as it is in nobody's hands."""
+        self.retired = self.retired or reason
+        self.vouched_until = -math.inf
+
+    def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:
+        if soft:
+            super().invalidate(e, soft=True)
+            self.retire(CloseReason.INVALIDATED)
+            return
+        if self.reason is None and self.live:
+            self.reason = self._reason_for(e)
+        try:
+            super().invalidate(e)
+        finally:
+            self.account()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.account()
+
+    def account(self) -> None:
+        """Count the connection as closed, once, if it is gone."""
+        if self.live and self.dbapi_connection is None:
+            self.live = False
+            self.raw = self.look_at_socket = None
+            self.host.records.discard(self)
+            self.home.note_closed(self, self.reason or CloseReason.DETACHED)
+
+    def forget(self) -> None:
+        """Let go of a connection that nobody can close any more."""
+        self.dbapi_connection = None
+        self.reason = CloseReason.ABANDONED
+        self.account()
+
+    def _opened(self) -> None:
+        options, now = self.home.options, time.monotonic()
+        self.live, self.retired, self.reason, self.reopen = True, None, None, False
+        self.raw = self.driver_connection
+        descriptor = self.home.driver.socket_of(self.raw)
+        self.look_at_socket = _poll_of(descriptor)
+        self.host = self.home.host_at(_peer_of(descriptor))
+        self.host.records.add(self)
+        self.born = self.taken = self.idle_since = now
+        self.due = self.expires = math.inf
+        if options.recycle >= 0:
+            self.expires = now + options.recycle
+            self.due = self.expires - random.random() * options.replaced_within  # noqa: S311 - no secret
+        self.heard_from(now)
+        self.home.note_opened()
+
+    def _reason_for(self, error: BaseException | None) -> CloseReason:
+        if error is None or not isinstance(error, Exception):
+            return CloseReason.INVALIDATED
+        if evidence_of(error) is not None:
+            return CloseReason.SQLSTATE
+        return CloseReason.SOCKET if self.home.driver.is_closed(self.raw) else CloseReason.RESET
+
+
+def is_read_only(error: BaseException, record: KeeperRecord) -> bool:
+    """Whether this error says that the server takes no writes any more, and not merely this transaction."""
+    if evidence_of(error) is not Evidence.READ_ONLY:
+        return False
+    return record.home.driver.refuses_writes(record.raw) is not False
+
+
+def _poll_of(descriptor: int | None) -> Poll | None:
+    if descriptor is None or not hasattr(select, "poll"):
+        return None
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | getattr(select, "POLLRDHUP", 0))
+    return poll.poll
+
+
+def _peer_of(descriptor: int | None) -> object:
+    if descriptor is None:
+        return None
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as ours:
+        return ours.getpeername()
+    return None

@@ -1,0 +1,111 @@
+"""What keeps idle connections good: pings, replacement before they expire, closing what is not needed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from poolkeeper.model import CloseReason
+from poolkeeper.pool.record import KeeperRecord
+
+if TYPE_CHECKING:
+    from poolkeeper.pool.home import Home
+
+_ROUNDS_PER_SPAN = 4
+_SHORTEST_ROUND = 0.02
+_LONGEST_ROUND = 5.0
+
+
+class Upkeep:
+    """Goes round the idle connections of a `Home` until it stops, or nobody else holds the pool, or the loop ends.
+
+    A timer, not a task: a loop that ends has nothing of it to cancel.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._timer: asyncio.Handle | None = None
+        self._replaced_at = -math.inf
+
+    def start(self) -> None:
+        ours: weakref.ref[Upkeep] = weakref.ref(self)
+        self._timer = self._home.loop.call_later(self._round_time(), _go_round, ours)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _round_time(self) -> float:
+        options = self._home.options
+        spans = [options.keepalive, options.max_idle, options.replaced_within]
+        if options.limits.max_overflow:
+            spans.append(options.overflow_linger)
+        shortest = min((span for span in spans if span), default=math.inf)
+        return min(_LONGEST_ROUND, max(_SHORTEST_ROUND, shortest / _ROUNDS_PER_SPAN))
+
+    def go_round(self) -> None:
+        """One round over the idle connections."""
+        self.start()
+        now = time.monotonic()
+        self._close_surplus(now)
+        self._replace(now)
+        self._keep_alive(now)
+        self._home.queue.settle()
+
+    def retirement(self, record: KeeperRecord, now: float) -> CloseReason | None:
+        """Why a connection that comes home is to be closed, if it is."""
+        home = self._home
+        if record.retired is not None:
+            return record.retired
+        if now >= record.due and (now >= record.expires or self._may_replace(now)):
+            self._replaced_at = now
+            record.reopen = True
+            return CloseReason.LIFETIME
+        if home.disposed:
+            return CloseReason.DISPOSED
+        home.shrinking = home.queue.surplus > 0
+        return CloseReason.RESIZE if home.shrinking else None
+
+    def _close_surplus(self, now: float) -> None:
+        home = self._home
+        options, queue = home.options, home.queue
+        limits = queue.limits
+        if limits.pool_size and (overflow := queue.open - limits.pool_size) > 0:
+            lingered = now - options.overflow_linger
+            home.close_idle(lambda r: CloseReason.OVERFLOW if r.idle_since <= lingered else None, overflow)
+        if options.max_idle is not None and (spare := len(queue.idle) - limits.min_idle) > 0:
+            too_long = now - options.max_idle
+            home.close_idle(lambda r: CloseReason.IDLE if r.idle_since <= too_long else None, spare)
+
+    def _replace(self, now: float) -> None:
+        if not self._may_replace(now):
+            return
+        queue = self._home.queue
+        due = min(queue.idle, key=lambda record: record.due, default=None)
+        if due is not None and due.due <= now and queue.withdraw(due):
+            self._replaced_at = now
+            due.reason, due.reopen = CloseReason.LIFETIME, True
+            self._home.discard(due)
+
+    def _may_replace(self, now: float) -> bool:
+        """Replacements keep a distance: half of the one that would spread all of them evenly."""
+        limits = self._home.queue.limits
+        places = limits.capacity or limits.pool_size or 1
+        return now - self._replaced_at >= self._home.options.replaced_within / places / 2
+
+    def _keep_alive(self, now: float) -> None:
+        home = self._home
+        if home.options.keepalive is None or home.queue.waiting:
+            return
+        silent_since = now - home.options.keepalive
+        for record in tuple(home.queue.idle):
+            if record.heard <= silent_since and home.queue.reserve(record):
+                home.check(record)
+
+
+def _go_round(upkeep: weakref.ref[Upkeep]) -> None:
+    if (ours := upkeep()) is not None:
+        ours.go_round()
