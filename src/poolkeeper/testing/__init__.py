@@ -1,6 +1,19 @@
-"""Real servers and honest faults for tests: a PostgreSQL of one's own, and a network that can be broken."""
+"""For tests: a PostgreSQL of one's own, a network that can be broken, and a database that does as it is told."""
 
+from poolkeeper.testing.conserved import assert_conserved
 from poolkeeper.testing.postgres import Backend, EmbeddedPostgres, EmbeddedPostgresError, Replica
 from poolkeeper.testing.proxy import FaultProxy, Traffic
+from poolkeeper.testing.scripted import ScriptedConnection, ScriptedDatabase, VirtualTimeLoop
 
-__all__ = ["Backend", "EmbeddedPostgres", "EmbeddedPostgresError", "FaultProxy", "Replica", "Traffic"]
+__all__ = [
+    "Backend",
+    "EmbeddedPostgres",
+    "EmbeddedPostgresError",
+    "FaultProxy",
+    "Replica",
+    "ScriptedConnection",
+    "ScriptedDatabase",
+    "Traffic",
+    "VirtualTimeLoop",
+    "assert_conserved",
+]
