@@ -74,29 +74,27 @@ class Admission:
         """Nobody waits any more."""
         self._busy_since = None
 
-    def refusal(self, now: float, waiting: int, capacity: int | None) -> Refusal | None:
-        """None for a caller who may join behind `waiting` others."""
+    def refusal(self, now: float, waiting: int, capacity: int | None, in_use: int) -> Refusal | None:
+        """None for a caller who may join behind `waiting` others, with so many connections in use."""
         if self._busy_since is None:
             self._busy_since = self._last = now
             self._served = 0
-        predicted = self.predicted_wait(now, waiting, capacity)
-        limit = self._limit(now)
+        pace = self._pace(now, capacity, in_use)
+        predicted, limit = (waiting + 1) * pace, self._limit(now)
         if self._max_waiting is not None and waiting >= self._max_waiting:
-            return Refusal(RefusalReason.MAX_WAITING, predicted, max(predicted - limit, self._pace(now, capacity)))
+            return Refusal(RefusalReason.MAX_WAITING, predicted, max(predicted - limit, pace))
         if predicted > limit:
             return Refusal(RefusalReason.PREDICTED_WAIT, predicted, predicted - limit)
         return None
 
-    def predicted_wait(self, now: float, waiting: int, capacity: int | None) -> float:
-        """How long a caller behind `waiting` others is going to wait."""
-        return (waiting + 1) * self._pace(now, capacity)
-
-    def _pace(self, now: float, capacity: int | None) -> float:
+    def _pace(self, now: float, capacity: int | None, in_use: int) -> float:
         """Seconds between two hand-overs."""
         places = capacity or math.inf
         # Few hand-overs in this busy time say little: what connections were held for before says more.
         known = self._interval if self._served >= min(places, 1 / _SMOOTHING) else self._hold / places
-        return max(known, (now - self._last) / places)
+        # Nobody has come back for a while: whoever holds a connection holds it as long. (With none out, the queue waits
+        # for the database to return, and then moves fast.)
+        return max(known, (now - self._last) / places) if in_use else known
 
     def _limit(self, now: float) -> float:
         patience = self.patience

@@ -82,9 +82,9 @@ class Connecting:
             curable = problems.is_curable(error)
             delay = home.outage.failed(problems.without_frames(error), now, random.random(), curable=curable)  # noqa: S311
             if not curable and (head := home.queue.head()) is not None:
-                home.send_away(head, problems.the_error_itself(error))
+                home.line.send_away(head, problems.the_error_itself(error))
             if home.outage.is_lasting(now) and not home.has_connections:
-                home.send_all_away(problems.unreachable(home))
+                home.line.send_all_away(problems.unreachable(home))
         else:
             delay = _BREATHER
         if delay:
@@ -137,7 +137,7 @@ class Connecting:
             return
         cut_off = home.loop.call_later(_CLOSE_LIMIT, home.driver.abort, raw)
         try:
-            await greenlet_spawn(record.close)
+            await greenlet_spawn(record.terminate)
         finally:
             cut_off.cancel()
 

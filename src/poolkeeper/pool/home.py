@@ -17,33 +17,17 @@ from contextvars import Context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.util import await_only
-
 from poolkeeper.model import CloseReason, PoolCounts, PoolEvent, PoolEventKind
-from poolkeeper.policy import Admission, Outage, Queue, Verdict
+from poolkeeper.policy import Outage, Queue, Verdict
 from poolkeeper.pool import liveness, problems
 from poolkeeper.pool.connecting import Connecting
+from poolkeeper.pool.line import Line, Waiter
 from poolkeeper.pool.options import Options
 from poolkeeper.pool.record import Host, KeeperRecord
 from poolkeeper.pool.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from poolkeeper.pool.keeper_pool import KeeperPool
-
-# Callers whose time is up at the same moment leave in groups, so that the loop serves others in between.
-_LEAVE_AT_ONCE = 50
-
-
-class Waiter:
-    """A caller in the queue. Its future brings a record, or what makes the error to raise."""
-
-    __slots__ = ("deadline", "future", "since", "task")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, since: float, patience: float) -> None:
-        self.future: asyncio.Future[KeeperRecord | problems.Problem] = loop.create_future()
-        self.since = since
-        self.deadline = since + patience
-        self.task = asyncio.current_task()
 
 
 class Home:
@@ -54,7 +38,6 @@ class Home:
         self.pid, self.thread = os.getpid(), threading.get_ident()
         options = pool.options
         self.queue: Queue[Waiter, KeeperRecord] = Queue(options.limits, self, lifo=options.use_lifo)
-        self.admission = Admission(options.timeout, options.client_timeout, options.max_waiting)
         self.outage = Outage(options.connect_grace)
         self.hosts: dict[object, Host] = {None: Host()}
         self.is_closed = self.driver.is_closed
@@ -63,7 +46,7 @@ class Home:
         self.draining = self.disposed = self.shrinking = False
         self.connect_ended, self._came_home = asyncio.Event(), asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
-        self._alarm: asyncio.Handle | None = None
+        self.line = Line(self)
         self._connecting = Connecting(self)
         self.upkeep = Upkeep(self)
         self.upkeep.start()
@@ -77,85 +60,12 @@ class Home:
             self.note(PoolEventKind.REQUESTED, 0.0)
         record = self.queue.take()
         if record is None:
-            return self._wait(now)
+            return self.line.wait(now)
         record.taken = now
         record.holder = asyncio.current_task(self.loop)
         if self.observed:
             self.note(PoolEventKind.HANDED_OVER, 0.0, record)
         return record
-
-    def _wait(self, now: float) -> KeeperRecord:
-        self._admit(now)
-        waiter = Waiter(self.loop, now, self.admission.longest_wait)
-        self._set_alarm(waiter.deadline, now)
-        self.queue.join(waiter)
-        try:
-            outcome = waiter.future.result() if waiter.future.done() else await_only(waiter.future)
-        except BaseException:
-            self._walk_out(waiter)
-            raise
-        if isinstance(outcome, KeeperRecord):
-            return outcome
-        raise outcome()
-
-    def _admit(self, now: float) -> None:
-        """Raise for a caller that waiting cannot help."""
-        if self.draining:
-            error = problems.closed(self)()
-            raise error
-        queue = self.queue
-        if not queue.connects_at_once and self.outage.is_lasting(now) and not self.has_connections:
-            error = problems.unreachable(self)()
-            raise error
-        refusal = self.admission.refusal(now, len(queue.waiting), queue.limits.capacity)
-        if refusal is not None:
-            self.note(PoolEventKind.REFUSED, refusal.predicted_wait)
-            raise problems.saturated(self, refusal)
-
-    def _walk_out(self, waiter: Waiter) -> None:
-        """The waiting task was cancelled. What it was handed before it could run goes to the next."""
-        future = waiter.future
-        if self.queue.leave(waiter):
-            self.note(PoolEventKind.CANCELLED, time.monotonic() - waiter.since)
-            self._someone_left()
-        elif future.done() and not future.cancelled() and isinstance(record := future.result(), KeeperRecord):
-            record.holder = None
-            self.queue.give_back(record)
-
-    def _someone_left(self) -> None:
-        if not self.queue.waiting:
-            self.admission.emptied()
-
-    def send_away(self, waiter: Waiter, problem: problems.Problem) -> None:
-        """Let a waiting caller raise this."""
-        self.queue.leave(waiter)
-        if not waiter.future.done():
-            waiter.future.set_result(problem)
-        self._someone_left()
-
-    def send_all_away(self, problem: problems.Problem) -> None:
-        for waiter in tuple(self.queue.waiting):
-            self.send_away(waiter, problem)
-
-    def _set_alarm(self, deadline: float, now: float) -> None:
-        # Everybody is equally patient, so whoever came first also leaves first: one timer does for all.
-        if self._alarm is None and deadline < math.inf:
-            self._alarm = self.loop.call_later(max(0.0, deadline - now), self._time_is_up)
-
-    def _time_is_up(self) -> None:
-        self._alarm = None
-        now, problem = time.monotonic(), None
-        for _ in range(_LEAVE_AT_ONCE):
-            waiter = self.queue.head()
-            if waiter is None:
-                return
-            if waiter.deadline > now:
-                self._set_alarm(waiter.deadline, now)
-                return
-            problem = problem or problems.timed_out(self)
-            self.note(PoolEventKind.TIMED_OUT, now - waiter.since)
-            self.send_away(waiter, problem)
-        self._alarm = self.loop.call_soon(self._time_is_up)
 
     # Connections that come home
 
@@ -173,7 +83,7 @@ class Home:
         held = now - record.taken
         record.holder = None
         record.idle_since = now
-        self.admission.held(held)
+        self.line.admission.held(held)
         if self.observed:
             self.note(PoolEventKind.RETURNED, held, record)
         if self.draining:
@@ -203,18 +113,7 @@ class Home:
         return liveness.look(record)
 
     def hand_over(self, waiter: Waiter, record: KeeperRecord) -> None:
-        now = time.monotonic()
-        record.taken = now
-        if waiter.future.done():
-            # Its task was cancelled, and has not run since.
-            self.queue.give_back(record)
-            return
-        record.holder = waiter.task
-        self.admission.served(now)
-        self._someone_left()
-        waiter.future.set_result(record)
-        if self.observed:
-            self.note(PoolEventKind.HANDED_OVER, now - waiter.since, record)
+        self.line.hand_over(waiter, record)
 
     def open(self) -> None:
         self._connecting.begin()
@@ -235,7 +134,11 @@ class Home:
                 self.queue.failed_check(record)
 
     def discard(self, record: KeeperRecord) -> None:
-        self.spawn(self._close(record), "close")
+        if self.loop.is_closed():
+            self.abandon(record)
+            self.queue.closed()
+        else:
+            self.spawn(self._close(record), "close")
 
     async def _close(self, record: KeeperRecord) -> None:
         try:
@@ -250,8 +153,14 @@ class Home:
         """Run in the background, outside every caller's context."""
         task = self.loop.create_task(work, name=f"poolkeeper-{what}", context=Context())
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if self.disposed:
+            # What was opened for a caller who has left since.
+            self.close_idle(lambda _: CloseReason.DISPOSED)
 
     # Live control: see KeeperPool
 
@@ -277,8 +186,8 @@ class Home:
         return max(0, wanted - len(queue.idle) - queue.checking)
 
     async def drain(self, deadline: float) -> int:
-        self.draining = True
-        self.send_all_away(problems.closed(self))
+        self.draining = self.queue.suspended = True
+        self.line.send_all_away(problems.closed(self))
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline):
                 while self.queue.in_use:
@@ -317,10 +226,12 @@ class Home:
             one.doubt()
 
     def move_out(self) -> None:
-        """The loop is gone, or this is a child process: let go of everything that belonged to it."""
-        for record in self.records():
-            self.abandon(record)
-        self.queue.idle.clear()
+        """Another loop or a child process takes over: let go of what is idle here, and of the rest as it comes home."""
+        self.upkeep.stop()
+        for host in self.hosts.values():
+            host.retire(CloseReason.ABANDONED)
+        while self.queue.idle:
+            self.abandon(self.queue.idle.pop())
 
     def abandon(self, record: KeeperRecord) -> None:
         """Let go of a connection whose loop is gone; a parent process keeps its session."""

@@ -58,6 +58,8 @@ class KeeperPool(Pool):
 
     _is_asyncio = True
     _dialect = _AsyncConnDialect()
+    # Loggers of pools are found under `sqlalchemy.pool`, where handlers and levels are set for them.
+    _sqla_logger_namespace = "sqlalchemy.pool.KeeperPool"
 
     def __init__(
         self,

@@ -106,6 +106,13 @@ class KeeperRecord(_ConnectionRecord):
         finally:
             self.account()
 
+    def terminate(self) -> None:
+        """Close for good, as SQLAlchemy does when it recycles: a cancellation cannot leave the connection open."""
+        try:
+            getattr(self, "_ConnectionRecord__close")(terminate=True)  # noqa: B009 - its name is mangled
+        finally:
+            self.account()
+
     def close(self) -> None:
         try:
             super().close()

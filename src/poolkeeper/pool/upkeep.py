@@ -101,9 +101,11 @@ class Upkeep:
         if home.options.keepalive is None or home.queue.waiting:
             return
         silent_since = now - home.options.keepalive
-        for record in tuple(home.queue.idle):
-            if record.heard <= silent_since and home.queue.reserve(record):
-                home.check(record)
+        silent = [record for record in home.queue.idle if record.heard <= silent_since]
+        # Never all of them at once: somebody may want one.
+        for record in silent[: max(1, len(home.queue.idle) // 2)]:
+            home.queue.reserve(record)
+            home.check(record)
 
 
 def _go_round(upkeep: weakref.ref[Upkeep]) -> None:
