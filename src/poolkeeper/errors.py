@@ -91,13 +91,20 @@ class PoolTimeout(exc.TimeoutError):
 class PoolSaturated(PoolTimeout):
     """Refused at once, because a connection would have come too late, or too many wait already.
 
-    `predicted_wait` is how long this caller would have waited, `retry_after` when it may be let in (seconds).
+    `reason` is "max-waiting" or "predicted-wait"; `predicted_wait` is how long this caller would have waited, `retry_after` when it may be let in (seconds).
     """
 
     def __init__(
-        self, message: str, counts: PoolCounts | None = None, *, predicted_wait: float = 0.0, retry_after: float = 0.0
+        self,
+        message: str,
+        counts: PoolCounts | None = None,
+        *,
+        reason: str = "",
+        predicted_wait: float = 0.0,
+        retry_after: float = 0.0,
     ) -> None:
         super().__init__(message, counts)
+        self.reason = reason
         self.predicted_wait = predicted_wait
         self.retry_after = retry_after
 

@@ -61,7 +61,8 @@ class Admission:
 
     def held(self, seconds: float) -> None:
         """A connection came back after so long."""
-        self._hold += (seconds - self._hold) * (_SMOOTHING if self._hold else 1.0)
+        hold = self._hold
+        self._hold = hold + (seconds - hold) * _SMOOTHING if hold else seconds
 
     def served(self, now: float) -> None:
         """A caller left the queue with a connection."""

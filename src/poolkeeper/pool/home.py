@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from poolkeeper.model import CloseReason, PoolCounts, PoolEvent, PoolEventKind
-from poolkeeper.policy import Outage, Queue, Verdict
+from poolkeeper.policy import Outage, Queue
 from poolkeeper.pool import liveness, problems
 from poolkeeper.pool.connecting import Connecting
 from poolkeeper.pool.line import Line, Waiter
@@ -41,12 +41,14 @@ class Home:
         self.outage = Outage(options.connect_grace)
         self.hosts: dict[object, Host] = {None: Host()}
         self.is_closed = self.driver.is_closed
+        self.ping_after = options.ping_after if options.pre_ping else math.inf
         self.observed = options.observer is not None
         # Connections that come home need a closer look than their age: the pool shrinks or ends.
         self.draining = self.disposed = self.shrinking = False
         self.connect_ended, self._came_home = asyncio.Event(), asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
         self.line = Line(self)
+        self._admission = self.line.admission
         self._connecting = Connecting(self)
         self.upkeep = Upkeep(self)
         self.upkeep.start()
@@ -55,13 +57,11 @@ class Home:
 
     def take(self) -> KeeperRecord:
         """A connection for the current task, at once or after waiting. See `KeeperPool.connect`."""
-        now = time.monotonic()
         if self.observed:
             self.note(PoolEventKind.REQUESTED, 0.0)
         record = self.queue.take()
         if record is None:
-            return self.line.wait(now)
-        record.taken = now
+            return self.line.wait()
         record.holder = asyncio.current_task(self.loop)
         if self.observed:
             self.note(PoolEventKind.HANDED_OVER, 0.0, record)
@@ -83,7 +83,7 @@ class Home:
         held = now - record.taken
         record.holder = None
         record.idle_since = now
-        self.line.admission.held(held)
+        self._admission.held(held)
         if self.observed:
             self.note(PoolEventKind.RETURNED, held, record)
         if self.draining:
@@ -92,15 +92,16 @@ class Home:
             record.account()
             self._connecting.vacant(record)
             self.queue.vanished()
-        elif now < record.vouched_until and not self.shrinking:
-            if held < self.options.ping_after:
-                # Whoever holds a connection longer may have been silent on it for as long.
-                record.heard_from(now)
+            return
+        if held < self.ping_after:
+            # Whoever holds a connection longer may have been silent on it for as long.
+            record.heard = now
+        if now < record.usable_until and not self.shrinking:
             self.queue.give_back(record)
         else:
-            self._returned_in_doubt(record, now)
+            self._keep_or_retire(record, now)
 
-    def _returned_in_doubt(self, record: KeeperRecord, now: float) -> None:
+    def _keep_or_retire(self, record: KeeperRecord, now: float) -> None:
         record.reason = self.upkeep.retirement(record, now)
         if record.reason is None:
             self.queue.give_back(record)
@@ -109,8 +110,7 @@ class Home:
 
     # What the queue asks for: see poolkeeper.policy.Actions
 
-    def look(self, record: KeeperRecord) -> Verdict:
-        return liveness.look(record)
+    look = staticmethod(liveness.look)
 
     def hand_over(self, waiter: Waiter, record: KeeperRecord) -> None:
         self.line.hand_over(waiter, record)
@@ -127,7 +127,7 @@ class Home:
             alive = await self._connecting.ping(record)
         finally:
             if alive:
-                record.heard_from(time.monotonic())
+                record.heard = time.monotonic()
                 self.queue.checked(record)
             else:
                 record.reason = CloseReason.PING

@@ -42,8 +42,9 @@ class Line:
         self.admission = Admission(options.timeout, options.client_timeout, options.max_waiting)
         self._alarm: asyncio.Handle | None = None
 
-    def wait(self, now: float) -> KeeperRecord:
+    def wait(self) -> KeeperRecord:
         """A connection for the current task, which leaves no trace if it is cancelled. See `KeeperPool.connect`."""
+        now = time.monotonic()
         self._admit(now)
         waiter = Waiter(self._home.loop, now, self.admission.longest_wait)
         self._set_alarm(waiter.deadline, now)

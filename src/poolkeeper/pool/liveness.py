@@ -13,10 +13,12 @@ from poolkeeper.pool.record import KeeperRecord, Poll
 
 
 def look(record: KeeperRecord) -> Verdict:
-    """Whether an idle connection may be handed out. No I/O; notes the reason on the record when it may not."""
-    verdict = look_at(record.home.is_closed, record.raw, record.look_at_socket)
+    """Whether an idle connection may be handed out. No I/O; notes on the record when, or why not."""
+    home = record.home
+    verdict = look_at(home.is_closed, record.raw, record.look_at_socket)
     now = time.monotonic()
-    if verdict is Verdict.GOOD and now < record.vouched_until:
+    if verdict is Verdict.GOOD and now < record.usable_until and now - record.heard < home.ping_after:
+        record.taken = now
         return verdict
     return _closer_look(record, verdict, now)
 
@@ -28,9 +30,8 @@ def _closer_look(record: KeeperRecord, verdict: Verdict, now: float) -> Verdict:
     if verdict is Verdict.GONE:
         record.reason = CloseReason.SOCKET
         return verdict
-    options = record.home.options
-    silent = options.pre_ping and now - record.heard >= options.ping_after
-    return Verdict.ASK if silent else verdict
+    record.taken = now
+    return Verdict.ASK if now - record.heard >= record.home.ping_after else verdict
 
 
 def look_at(is_closed: Callable[[Any], bool], raw: Any, look_at_socket: Poll | None) -> Verdict:

@@ -75,6 +75,7 @@ def saturated(home: Home, refusal: Refusal) -> BaseException:
     error = PoolSaturated(
         f"{home.pool.name} refused at once: {why} ({_moment(home)})",
         home.counts(),
+        reason=refusal.reason,
         predicted_wait=refusal.predicted_wait,
         retry_after=refusal.retry_after,
     )

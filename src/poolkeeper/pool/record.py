@@ -41,7 +41,7 @@ class Host:
     def doubt(self) -> None:
         """Hand out none of them before it has answered."""
         for record in self.records:
-            record.heard = record.vouched_until = -math.inf
+            record.heard = -math.inf
 
 
 class KeeperRecord(_ConnectionRecord):
@@ -57,9 +57,8 @@ class KeeperRecord(_ConnectionRecord):
         self.look_at_socket: Poll | None = None
         self.holder: asyncio.Task[Any] | None = None
         self.born = self.heard = self.taken = self.idle_since = 0.0
-        # Until then the driver's flag and the socket are proof enough: one comparison for age, doubt and silence.
-        self.vouched_until = -math.inf
-        self.due = self.expires = math.inf
+        # Replaced from `due` on, not handed out after `expires`. `usable_until` is `due`, or past if it was retired.
+        self.due = self.expires = self.usable_until = math.inf
         # Not to be handed out again.
         self.retired: CloseReason | None = None
         # Why it is being closed, and whether another is to take its place.
@@ -83,16 +82,10 @@ class KeeperRecord(_ConnectionRecord):
             self.reason = CloseReason.LEAKED
         return forgotten
 
-    def heard_from(self, now: float) -> None:
-        """The server answered on this connection."""
-        options = self.home.options
-        self.heard = now
-        self.vouched_until = min(self.due, now + options.ping_after) if options.pre_ping else self.due
-
     def retire(self, reason: CloseReason) -> None:
         """Close it as soon as it is in nobody's hands."""
         self.retired = self.retired or reason
-        self.vouched_until = -math.inf
+        self.usable_until = -math.inf
 
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:
         if soft:
@@ -141,12 +134,12 @@ class KeeperRecord(_ConnectionRecord):
         self.look_at_socket = _poll_of(descriptor)
         self.host = self.home.host_at(_peer_of(descriptor))
         self.host.records.add(self)
-        self.born = self.taken = self.idle_since = now
+        self.born = self.heard = self.taken = self.idle_since = now
         self.due = self.expires = math.inf
         if options.recycle >= 0:
             self.expires = now + options.recycle
             self.due = self.expires - random.random() * options.replaced_within  # noqa: S311 - no secret
-        self.heard_from(now)
+        self.usable_until = self.due
         self.home.note_opened()
 
     def _reason_for(self, error: BaseException | None) -> CloseReason:
