@@ -91,7 +91,8 @@ class PoolTimeout(exc.TimeoutError):
 class PoolSaturated(PoolTimeout):
     """Refused at once, because a connection would have come too late, or too many wait already.
 
-    `reason` is "max-waiting" or "predicted-wait"; `predicted_wait` is how long this caller would have waited, `retry_after` when it may be let in (seconds).
+    `reason` is "max-waiting" or "predicted-wait". `predicted_wait` is how long this caller would have waited,
+    `retry_after` when it may be let in (seconds).
     """
 
     def __init__(

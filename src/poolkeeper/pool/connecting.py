@@ -1,5 +1,6 @@
 """The background I/O of a pool: connect, ping, close. Each is bounded in time, and none belongs to a caller."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio

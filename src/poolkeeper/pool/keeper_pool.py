@@ -1,5 +1,6 @@
 """KeeperPool: a pool for asyncio engines, with SQLAlchemy's names and manners."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio
@@ -56,7 +57,7 @@ class KeeperPool(Pool):
     callers) too long for an answer in time, is refused at once with `PoolSaturated`. `observer` hears what happens.
     """
 
-    _is_asyncio = True
+    _is_asyncio = True  # pyright: ignore[reportAssignmentType]
     _dialect = _AsyncConnDialect()
     # Loggers of pools are found under `sqlalchemy.pool`, where handlers and levels are set for them.
     _sqla_logger_namespace = "sqlalchemy.pool.KeeperPool"

@@ -1,5 +1,6 @@
 """One place in the pool, and the connection in it."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio
