@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,14 +25,26 @@ _ENDINGS = ("do_commit", "do_rollback")
 _OTHERS = ("set_isolation_level", "reset_isolation_level", "do_close")
 
 
-@dataclass(slots=True, eq=False)
 class Command:
     """One round trip under way, and who waits for it."""
 
-    task: asyncio.Task[Any] | None
-    thread: str
-    connection: Any
-    cut_off_after: float | None = None
+    __slots__ = ("connection", "cut_off_after", "stop_clock", "task", "thread")
+
+    def __init__(self, task: asyncio.Task[Any] | None, connection: Any) -> None:
+        self.task = task
+        self.thread = "" if task is not None else threading.current_thread().name
+        self.connection = connection
+        self.stop_clock: Callable[[], None] | None = None
+        self.cut_off_after: float | None = None
+
+    def mark(self, error: Exception) -> None:
+        """Say on the error of a command that was cut off after how long.
+
+        The mark travels on the error: SQLAlchemy must still see the driver's own type, to know that the connection is
+        gone.
+        """
+        if self.cut_off_after is not None:
+            error.poolkeeper_cut_off_after = self.cut_off_after  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         return f"task {self.task.get_name()!r}" if self.task is not None else f"thread {self.thread!r}"
@@ -92,46 +103,57 @@ class Commands:
         timeout: float | None = None,
     ) -> None:
         method = getattr(dialect, name)
+        begin, end = self._begin, self._end
 
+        # No context manager: this surrounds every command of the service.
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            with self._under_way(connection_of(*args, **kwargs), exclusive=exclusive, timeout=timeout):
+            command = begin(connection_of(*args, **kwargs), exclusive=exclusive, timeout=timeout)
+            try:
                 return method(*args, **kwargs)
+            except Exception as error:
+                command.mark(error)
+                raise
+            finally:
+                end(command)
 
         setattr(dialect, name, guarded)
 
     @contextmanager
-    def _under_way(self, connection: Any, *, exclusive: bool, timeout: float | None = None) -> Generator[None]:
-        key = id(connection)
-        others = self._running.setdefault(key, [])
-        command = Command(_current_task(), threading.current_thread().name, connection)
-        if exclusive and others:
-            raise _met(command, others[0])
-        others.append(command)
-        cancel = self._deadline(command, timeout or self._timeout)
+    def _under_way(self, connection: Any) -> Generator[None]:
+        command = self._begin(connection, exclusive=False, timeout=None)
         try:
             yield
         except Exception as error:
-            if command.cut_off_after is not None:
-                # The mark travels on the error: SQLAlchemy must still see the driver's own type, to know that the
-                # connection is gone.
-                error.poolkeeper_cut_off_after = command.cut_off_after  # type: ignore[attr-defined]
+            command.mark(error)
             raise
         finally:
-            cancel()
-            others.remove(command)
-            if not others:
-                self._running.pop(key, None)
+            self._end(command)
+
+    def _begin(self, connection: Any, *, exclusive: bool, timeout: float | None) -> Command:
+        command = Command(_current_task(), connection)
+        others = self._running.setdefault(id(connection), [])
+        if others and exclusive:
+            raise _met(command, others[0])
+        others.append(command)
+        seconds = timeout or self._timeout
+        if seconds is not None:
+            command.stop_clock = self._timers.call_later(seconds, partial(self._cut_off, command, seconds))
+        return command
+
+    def _end(self, command: Command) -> None:
+        if command.stop_clock is not None:
+            command.stop_clock()
+        key = id(command.connection)
+        others = self._running[key]
+        others.remove(command)
+        if not others:
+            del self._running[key]
 
     def _watch_fetches(self, _connection: Any, cursor: Any, *statement: Any) -> None:
         context = statement[2]
         if context.execution_options.get("stream_results"):
             connection = context.root_connection.connection.driver_connection
-            context.cursor = WatchedCursor(cursor, partial(self._under_way, connection, exclusive=False))
-
-    def _deadline(self, command: Command, seconds: float | None) -> Callable[[], None]:
-        if seconds is None:
-            return _nothing
-        return self._timers.call_later(seconds, partial(self._cut_off, command, seconds))
+            context.cursor = WatchedCursor(cursor, partial(self._under_way, connection))
 
     def _cut_off(self, command: Command, seconds: float) -> None:
         command.cut_off_after = seconds
@@ -169,7 +191,3 @@ def _current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
-
-
-def _nothing() -> None:
-    return None
