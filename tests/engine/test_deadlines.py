@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import threading
 import time
 
-from poolkeeper.engine.deadlines import ThreadTimers
+from poolkeeper.engine.deadlines import LoopTimers, ThreadTimers
 
 
 def test_timers_fire_in_the_order_of_their_time_and_not_when_cancelled() -> None:
@@ -78,3 +79,32 @@ def test_an_action_that_fails_stops_no_other() -> None:
     timers.call_later(0.01, fail)
     timers.call_later(0.05, done.set)
     assert done.wait(5)
+
+
+async def _fire_on_the_loop(timers: LoopTimers) -> list[str]:
+    fired: list[str] = []
+    timers.call_later(0.06, lambda: fired.append("last"))
+    timers.call_later(0.02, lambda: fired.append("first"))
+    timers.call_later(0.02, lambda: fired.append("cancelled"))()
+    await asyncio.sleep(0.01)
+    timers.call_later(0.02, lambda: fired.append("second"))
+    await asyncio.sleep(0.15)
+    return fired
+
+
+def test_the_timers_of_a_loop_fire_in_order_and_on_the_next_loop_too() -> None:
+    timers = LoopTimers()
+    for _ in range(2):
+        assert asyncio.run(_fire_on_the_loop(timers)) == ["first", "second", "last"]
+
+
+def test_a_failing_action_keeps_no_other_from_its_time() -> None:
+    async def fire() -> list[str]:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        timers, fired = LoopTimers(), []
+        timers.call_later(0.01, lambda: 1 / 0)
+        timers.call_later(0.01, lambda: fired.append("fired"))
+        await asyncio.sleep(0.05)
+        return fired
+
+    assert asyncio.run(fire()) == ["fired"]

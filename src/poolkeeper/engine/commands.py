@@ -16,7 +16,7 @@ from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
 from poolkeeper.drivers import Driver
-from poolkeeper.engine.deadlines import Timers
+from poolkeeper.engine.deadlines import Cancel, Timers
 from poolkeeper.engine.fetches import WatchedCursor
 from poolkeeper.errors import CommandTimeout, ConcurrentSessionUse
 
@@ -34,7 +34,7 @@ class Command:
         self.task = task
         self.thread = "" if task is not None else threading.current_thread().name
         self.connection = connection
-        self.stop_clock: Callable[[], None] | None = None
+        self.stop_clock: Cancel | None = None
         self.cut_off_after: float | None = None
 
     def mark(self, error: Exception) -> None:

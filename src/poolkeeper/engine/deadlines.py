@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 log = logging.getLogger("poolkeeper")
 
-Cancel = Callable[[], None]
+Cancel = Callable[[], object]
 
 
 class Timers(Protocol):
@@ -25,10 +26,51 @@ class Timers(Protocol):
 
 
 class LoopTimers:
-    """Timers of the running event loop."""
+    """Timers of the running event loop: one of the loop's own for all that have the same duration.
+
+    Nearly every one is cancelled long before its time, and those of a duration are due in the order of their beginning.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rows: dict[float, _Row] = {}
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Cancel:
-        return asyncio.get_running_loop().call_later(seconds, action).cancel
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._rows = loop, {}
+        row = self._rows.get(seconds)
+        if row is None:
+            row = self._rows[seconds] = _Row(loop, seconds)
+        return row.add(action)
+
+
+class _Row:
+    """Timers of one duration on one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._waiting: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def add(self, action: Callable[[], None]) -> Cancel:
+        key = object()
+        self._waiting[key] = (time.monotonic() + self._seconds, action)
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(self._seconds, self._ring)
+        return partial(self._waiting.pop, key, None)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        while self._waiting:
+            key = next(iter(self._waiting))
+            at, action = self._waiting[key]
+            if (left := at - time.monotonic()) > 0:
+                self._alarm = self._loop.call_later(left, self._ring)
+                return
+            del self._waiting[key]
+            self._loop.call_soon(action)
 
 
 @dataclass(order=True, slots=True)
