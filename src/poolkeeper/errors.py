@@ -113,6 +113,6 @@ class PoolSaturated(PoolTimeout):
 class PoolClosed(exc.InvalidRequestError):
     """The pool is shutting down and gives out no more connections."""
 
-    def __init__(self, message: str, counts: PoolCounts | None = None) -> None:
+    def __init__(self, message: str = "the pool is shutting down", counts: PoolCounts | None = None) -> None:
         super().__init__(message)
         self.counts = counts
