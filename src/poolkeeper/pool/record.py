@@ -139,7 +139,8 @@ class KeeperRecord(_ConnectionRecord):
         self.due = self.expires = math.inf
         if options.recycle >= 0:
             self.expires = now + options.recycle
-            self.due = self.expires - random.random() * options.replaced_within  # noqa: S311 - no secret
+            # In the first half of the span: even if all are due at once, one by one they are replaced in time.
+            self.due = self.expires - (1 + random.random()) / 2 * options.replaced_within  # noqa: S311 - no secret
         self.usable_until = self.due
         self.home.note_opened()
 

@@ -40,11 +40,12 @@ class Upkeep:
 
     def _round_time(self) -> float:
         options = self._home.options
-        spans = [options.keepalive, options.max_idle, options.replaced_within]
+        spans = [options.keepalive, options.max_idle]
         if options.limits.max_overflow:
             spans.append(options.overflow_linger)
-        shortest = min((span for span in spans if span), default=math.inf)
-        return min(_LONGEST_ROUND, max(_SHORTEST_ROUND, shortest / _ROUNDS_PER_SPAN))
+        shortest = min((span for span in spans if span), default=math.inf) / _ROUNDS_PER_SPAN
+        # A round replaces one connection at most.
+        return min(_LONGEST_ROUND, max(_SHORTEST_ROUND, min(shortest, self._distance or math.inf)))
 
     def go_round(self) -> None:
         """One round over the idle connections."""
@@ -91,10 +92,15 @@ class Upkeep:
             self._home.discard(due)
 
     def _may_replace(self, now: float) -> bool:
-        """Replacements keep a distance: half of the one that would spread all of them evenly."""
+        # Rounds are not quite even: one that comes a little early must not go by in vain.
+        return now - self._replaced_at >= 0.9 * self._distance
+
+    @property
+    def _distance(self) -> float:
+        """Seconds between replacements: half of what would spread all of them evenly."""
         limits = self._home.queue.limits
         places = limits.capacity or limits.pool_size or 1
-        return now - self._replaced_at >= self._home.options.replaced_within / places / 2
+        return self._home.options.replaced_within / places / 2
 
     def _keep_alive(self, now: float) -> None:
         home = self._home
