@@ -1,6 +1,7 @@
 """What the pages name exists: commands, options, links, Python names, settings, and the numbers in their tables."""
 
 import asyncio
+import inspect
 import re
 import shlex
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 from sqlalchemy import text
+from sqlalchemy.pool import Pool, QueuePool
 from tests.docs.pages import PAGES, ROOT, blocks, inline_code, name_of, prose, table_rows
 from uvicorn import main as uvicorn_command
 
@@ -25,10 +27,13 @@ from poolkeeper import (
 )
 from poolkeeper.cli.app import app as command_line
 from poolkeeper.fastapi.problems import problem_of
+from poolkeeper.model import CloseReason
+from poolkeeper.pool import KeeperPool
 from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
 README = ROOT / "README.md"
 LIFE = ROOT / "docs/life-of-a-connection.md"
+POOL_GUIDE = ROOT / "docs/guides/pool.md"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -181,3 +186,25 @@ async def test_an_idle_connection_whose_peer_fell_silent_costs_a_request_the_com
 @each_page
 def test_no_page_names_an_issue_or_a_place_of_one_machine(page: Path) -> None:
     assert not re.findall(r"(?:^|\s)#\d+\b|[\s(`]/(?:home|root|work|tmp)/", page.read_text(encoding="utf-8"))
+
+
+def test_the_pool_guide_shows_every_argument_of_the_pool_with_its_default() -> None:
+    parameters = inspect.signature(KeeperPool.__init__).parameters
+    stock = {"self", "kw"} | set(inspect.signature(QueuePool.__init__).parameters)
+    stock |= set(inspect.signature(Pool.__init__).parameters)
+    own = {f"`{name}`": str(parameter.default) for name, parameter in parameters.items() if name not in stock}
+    assert {row[0]: row[1] for row in table_rows(POOL_GUIDE, "Argument")} == own
+
+
+def test_the_pool_guide_names_every_reason_for_closing() -> None:
+    named = set(inline_code(POOL_GUIDE))
+    assert {reason.value for reason in CloseReason} <= named
+
+
+def test_the_pool_guide_is_right_about_what_its_errors_are() -> None:
+    for name, base, _ in table_rows(POOL_GUIDE, "Error"):
+        if not name.startswith("`"):
+            continue
+        module, _, error = name.strip("`").rpartition(".")
+        bases = [ancestor.__name__ for ancestor in getattr(import_module(module), error).__mro__]
+        assert base.strip("`").rpartition(".")[2] in bases

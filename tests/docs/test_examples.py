@@ -13,6 +13,8 @@ from tests.servers import FreshDatabase
 from tests.service.served import GENERATOR_ENDPOINTS, serve, wait_until
 from websockets.sync.client import connect
 
+from poolkeeper import PoolClosed
+
 
 def test_the_readme(page_module: Callable[[str, str], ModuleType], notes: FreshDatabase) -> None:
     page = page_module("README.md", "asyncpg")
@@ -81,9 +83,30 @@ def test_health_and_shutdown(page_module: Callable[[str, str], ModuleType]) -> N
     assert answers == [200, 200, 404]
 
 
+def test_the_pool_guide(
+    page_module: Callable[[str, str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = page_module("docs/guides/pool.md", "asyncpg")
+
+    async def switch_over() -> None:
+        await page.switch_over(page.engine.pool)
+        with pytest.raises(PoolClosed):
+            await page.main()
+        assert page.engine.pool.size() == 30
+        await page.engine.dispose()
+
+    asyncio.run(switch_over())
+
+
 def test_no_page_with_python_is_forgotten() -> None:
     with_python = {name_of(page) for page in PAGES if page not in RUN_ELSEWHERE and python_of(page)}
-    assert with_python == {"README.md", "docs/guides/fastapi.md", "docs/guides/health-and-shutdown.md"}
+    assert with_python == {
+        "README.md",
+        "docs/guides/fastapi.md",
+        "docs/guides/health-and-shutdown.md",
+        "docs/guides/pool.md",
+    }
 
 
 def test_code_that_does_not_run_says_so_and_is_rare() -> None:

@@ -107,7 +107,7 @@ class KeeperPool(Pool):
         self.tally = Tally()
         self.describe_holder: Callable[[KeeperRecord], str] = _describe_holder
         self._home: Home | None = None
-        self._suspended = False
+        self._suspended = self._drained = False
 
     # What SQLAlchemy asks of a pool
 
@@ -274,6 +274,7 @@ class KeeperPool(Pool):
 
         Returns how many connections still are. The pool stays closed, also if the caller is cancelled.
         """
+        self._drained = True
         return await self._home_here().drain(deadline)
 
     # Loops and processes
@@ -297,7 +298,8 @@ class KeeperPool(Pool):
             old.move_out()
         evidence.listen(self.dialect)
         self._home = Home(self, loop)
-        self._home.queue.suspended = self._suspended
+        self._home.draining = self._drained
+        self._home.queue.suspended = self._suspended or self._drained
         return self._home
 
 
