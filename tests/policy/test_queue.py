@@ -157,6 +157,28 @@ def test_a_silent_connection_is_asked_before_it_is_handed_out():
     assert scene.handed == [("first", "a")]
 
 
+@pytest.mark.parametrize("asked", ["a", None])
+def test_what_has_just_answered_is_not_asked_again(asked: str | None):
+    scene = Scene(verdicts={"a": Verdict.ASK})
+    queue = queue_of(scene, *filter(None, [asked]), pool_size=1)
+    queue.join("first")
+    if asked:
+        queue.checked("a")
+    else:
+        queue.connected("a")
+    assert scene.handed == [("first", "a")]
+    assert scene.checking == ([asked] if asked else [])
+
+
+def test_what_was_retired_while_it_was_asked_is_not_handed_out():
+    scene = Scene(verdicts={"a": Verdict.ASK})
+    queue = queue_of(scene, "a", pool_size=1)
+    queue.join("first")
+    scene.verdicts["a"] = Verdict.GONE
+    queue.checked("a")
+    assert (scene.handed, scene.discarded) == ([], ["a"])
+
+
 def test_no_more_are_asked_than_callers_wait():
     scene = Scene(verdicts=dict.fromkeys("abc", Verdict.ASK))
     queue = queue_of(scene, "a", "b", "c")

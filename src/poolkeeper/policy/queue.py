@@ -214,8 +214,12 @@ class Queue(Generic[W, E]):
         self.settle()
 
     def _arrive(self, entry: E) -> None:
-        # Most recently heard from, so next to be handed out.
-        self._put(entry)
+        # It answered just now. To ask again, as a look may want, would never end.
+        if self.waiting and not self.suspended and self._actions.look(entry) is not Verdict.GONE:
+            self._give(entry)
+        else:
+            # Most recently heard from, so next to be handed out.
+            self._put(entry)
         self.settle()
 
     # The decision
@@ -241,9 +245,7 @@ class Queue(Generic[W, E]):
             entry = self._pop()
             verdict = self._actions.look(entry)
             if verdict is Verdict.GOOD:
-                waiter, _ = self.waiting.popitem(last=False)
-                self.in_use += 1
-                self._actions.hand_over(waiter, entry)
+                self._give(entry)
             elif verdict is Verdict.GONE:
                 self.closing += 1
                 self._actions.discard(entry)
@@ -253,6 +255,11 @@ class Queue(Generic[W, E]):
             else:
                 self._put(entry)
                 return
+
+    def _give(self, entry: E) -> None:
+        waiter, _ = self.waiting.popitem(last=False)
+        self.in_use += 1
+        self._actions.hand_over(waiter, entry)
 
     def _grow(self) -> None:
         while (
