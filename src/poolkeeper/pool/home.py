@@ -96,12 +96,13 @@ class Home:
         if held < self.ping_after:
             # Whoever holds a connection longer may have been silent on it for as long.
             record.heard = now
+        self.hand_back(record, now)
+
+    def hand_back(self, record: KeeperRecord, now: float) -> None:
+        """A connection that nobody holds any more, to the next caller or among the idle, if it may be used again."""
         if now < record.usable_until and not self.shrinking:
             self.queue.give_back(record)
-        else:
-            self._keep_or_retire(record, now)
-
-    def _keep_or_retire(self, record: KeeperRecord, now: float) -> None:
+            return
         record.reason = self.upkeep.retirement(record, now)
         if record.reason is None:
             self.queue.give_back(record)
@@ -134,7 +135,7 @@ class Home:
                 self.queue.failed_check(record)
 
     def discard(self, record: KeeperRecord) -> None:
-        if self.loop.is_closed():
+        if not self.loop.is_running():
             self.abandon(record)
             self.queue.closed()
         else:

@@ -242,7 +242,7 @@ class KeeperPool(Pool):
     def _set_suspended(self, suspended: bool) -> None:
         self._suspended = suspended
         if self._home is not None:
-            self._home.queue.suspended = suspended
+            self._home.queue.suspended = suspended or self._drained
             self._home.queue.settle()
 
     def resize(self, pool_size: int, max_overflow: int | None = None, min_idle: int | None = None) -> None:

@@ -66,7 +66,7 @@ class Line:
         if waiter.future.done():
             # Its task was cancelled, and has not run since.
             self._home.note(PoolEventKind.CANCELLED, now - waiter.since)
-            self._queue.give_back(record)
+            self._home.hand_back(record, now)
             return
         record.holder = waiter.task
         self.admission.served(now)
@@ -109,7 +109,7 @@ class Line:
             self._someone_left()
         elif future.done() and not future.cancelled() and isinstance(record := future.result(), KeeperRecord):
             record.holder = None
-            self._queue.give_back(record)
+            self._home.hand_back(record, time.monotonic())
 
     def _someone_left(self) -> None:
         if not self._queue.waiting:
