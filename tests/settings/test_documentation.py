@@ -15,11 +15,12 @@ from poolkeeper.settings.profiles import PROFILES
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 TIMES = {"pool_recycle", "tcp_keepalive"}
+SHARES = {"recycle_jitter"}
 
 
 def unit_of(name: str, schema: dict[str, Any]) -> str:
     kinds = {part.get("type") for part in schema.get("anyOf", [schema])}
-    return "s" if "number" in kinds or name in TIMES else ""
+    return "s" if name in TIMES or ("number" in kinds and name not in SHARES) else ""
 
 
 def minimum_of(schema: dict[str, Any]) -> str:
@@ -36,6 +37,8 @@ def default_of(name: str, schema: dict[str, Any]) -> str:
         return "statement_timeout + 5"
     if name == "reserved_connections":
         return "the server's"
+    if name == "min_idle":
+        return "pool_size"
     default = schema.get("default", "required" if name == "url" else {})
     if default in ([], {}):
         return ""

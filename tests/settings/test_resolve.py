@@ -43,7 +43,15 @@ def test_a_profile_decides_the_sizes_and_is_not_criticised_for_its_own(profile, 
 
 
 def test_every_value_of_a_profile_can_be_overridden():
-    other = {"pool_size": 11, "max_overflow": 7, "statement_timeout": 3.0, "command_timeout": 9.0, "pool": "queue"}
+    other = {
+        "pool_size": 11,
+        "max_overflow": 7,
+        "min_idle": 3,
+        "keepalive": 20.0,
+        "statement_timeout": 3.0,
+        "command_timeout": 9.0,
+        "pool": "queue",
+    }
     for name, profile in PROFILES.items():
         for field in profile:
             settings = resolved(profile=name, **{field: other[field]})
@@ -83,11 +91,54 @@ def test_nobody_waits_longer_than_the_caller_does(client_timeout, pool_timeout, 
     assert ("client_timeout" in origin(settings, "pool_timeout")) is lowered
 
 
-def test_connecting_takes_no_longer_than_the_whole_wait_may():
-    settings = resolved(client_timeout=3)
-    assert settings.connect_timeout == settings.pool_timeout == pytest.approx(2.9)
-    assert "pool_timeout" in origin(settings, "connect_timeout")
+def test_a_silent_connection_and_a_slow_connect_fit_into_the_deadline_together():
+    settings = resolved(client_timeout=4.1)
+    assert settings.pool_timeout == pytest.approx(4)
+    assert (settings.connect_timeout, settings.ping_timeout, settings.connect_grace) == pytest.approx((2, 1, 2))
+    assert origin(settings, "connect_timeout") == "derived 50 % of pool_timeout"
+    assert origin(settings, "ping_timeout") == "derived 25 % of pool_timeout"
     assert resolved(client_timeout=3, connect_timeout=4).connect_timeout == 4
+
+
+def test_a_connect_is_given_the_time_of_a_distant_server_because_it_outlives_its_caller():
+    settings = resolved(client_timeout=0.5)
+    assert (settings.connect_timeout, settings.ping_timeout) == (1, 0.25)
+    assert origin(settings, "connect_timeout") == "derived pool_timeout; not below 1 s"
+
+
+def test_a_ping_takes_no_longer_than_a_connect():
+    settings = resolved(connect_timeout=1)
+    assert (settings.ping_timeout, origin(settings, "ping_timeout")) == (1, "derived connect_timeout")
+    assert resolved(connect_timeout=1, ping_timeout=3).ping_timeout == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "min_idle", "said"),
+    [
+        (URL, {}, 20, "derived pool_size"),
+        (URL, {"min_idle": None}, 20, "derived pool_size"),
+        (URL, {"min_idle": 0}, 0, "argument"),
+        (URL, {"pool_size": 7, "max_overflow": 7}, 7, "derived pool_size"),
+        (URL, {"profile": "background-worker"}, 1, "profile background-worker"),
+        (URL, {"profile": "serverless"}, 0, "derived pool null"),
+        (URL, {"profile": "serverless", "pool": "queue"}, 0, "profile serverless"),
+        (NEON, {}, 0, "provider neon: it may suspend"),
+        ("sqlite+aiosqlite://", {}, 0, "derived pool static"),
+        ("sqlite+aiosqlite:///x", {}, 0, "provider sqlite: a file is opened at once"),
+        ("mysql+pymysql://u@db/d", {}, 0, "derived url: a pool for threads opens on demand"),
+    ],
+)
+def test_connections_are_open_before_the_first_request_where_that_is_of_use(url, given, min_idle, said):
+    settings = resolved(url, **given)
+    assert (settings.min_idle, origin(settings, "min_idle")) == (min_idle, said)
+
+
+def test_a_database_that_suspends_is_let_sleep():
+    settings = resolved(NEON)
+    assert (settings.keepalive, settings.max_idle) == (None, 150)
+    assert settings.max_idle < settings.pool_recycle * (1 - settings.recycle_jitter)
+    assert settings.findings == ()
+    assert resolved(NEON, keepalive=30).keepalive == 30
 
 
 @pytest.mark.parametrize("client_timeout", [0.05, 0.1])
@@ -123,6 +174,7 @@ def test_every_provider_gets_connections_that_are_replaced_before_its_cut():
         assert 0 < settings.pool_recycle <= 3600
         limits = [fact.value for fact in (provider.idle_cut, provider.maximum_age) if fact is not None]
         assert all(settings.pool_recycle <= 0.75 * limit for limit in limits)
+        assert settings.keepalive is None or all(settings.keepalive <= 0.75 * limit for limit in limits)
         assert settings.pooler == provider.mode
 
 
@@ -222,7 +274,8 @@ def test_whatever_is_given_is_kept_unless_the_caller_would_be_gone(url, **given)
     wanted = chosen.get("pool_timeout", 10)
     bound = float("inf") if given["client_timeout"] is None else given["client_timeout"] - given["expected_hold"]
     assert settings.pool_timeout == min(wanted, bound)
-    assert settings.connect_timeout <= settings.pool_timeout
+    assert settings.ping_timeout <= settings.connect_timeout <= max(1, settings.pool_timeout / 2)
+    assert settings.min_idle <= settings.pool_size
     if settings.statement_timeout is not None and settings.command_timeout is not None:
         assert settings.command_timeout > settings.statement_timeout
     assert all(name in line for name, line in zip(settings.origins, settings.report(), strict=True))

@@ -20,7 +20,8 @@ class Provider:
     """What one provider does to connections. All times in seconds.
 
     `idle_cut` is how long a connection may be silent before something on the path closes it; `maximum_age` how long it
-    may live at all. `pooler_sure` is False where the address shows that there is a pooler, but not in which mode.
+    may live at all; `suspends_after` when a database that nobody asks anything stops, until it is needed again.
+    `pooler_sure` is False where the address shows that there is a pooler, but not in which mode.
     `recognised_by` says how the address was read; without `hosts` and `ports` a provider is only ever named.
     """
 
@@ -34,6 +35,7 @@ class Provider:
     pooler_sure: bool = True
     idle_cut: Fact[float] | None = None
     maximum_age: Fact[float] | None = None
+    suspends_after: Fact[float] | None = None
     connection_cap: Fact[float] | None = None
     reserved_connections: Fact[float] | None = None
     constraints: tuple[Fact[str], ...] = ()

@@ -38,6 +38,7 @@ PGBOUNCER_ACCEPTS = Fact(
     "measured with PgBouncer 1.18; PgBouncer documentation, track_extra_parameters",
     LOOKED_UP,
 )
+NEON_SUSPENDS = looked_up(300, "Neon documentation, compute suspends 300 s after the last active query")
 TRANSACTION_MODE = note(
     "a connection to the server belongs to a client for one transaction only: no SET, LISTEN, temporary tables, "
     "WITH HOLD cursors or session advisory locks",
@@ -179,7 +180,8 @@ _TABLE: tuple[Provider, ...] = (
         recognised_by=note("a first label that ends in -pooler under neon.tech", "Neon documentation, pooling"),
         hosts=r"^[^.]+-pooler\.([^.]+\.)*neon\.(tech|build)$",
         pooler=pooler("transaction", "Neon documentation, connection pooling"),
-        idle_cut=looked_up(300, "Neon documentation, compute suspends 300 s after the last active query"),
+        idle_cut=NEON_SUSPENDS,
+        suspends_after=NEON_SUSPENDS,
         connection_cap=looked_up(10000, "Neon documentation, connection pooling, clients"),
         constraints=(PGBOUNCER_PARAMETERS, TRANSACTION_MODE),
     ),
@@ -188,7 +190,8 @@ _TABLE: tuple[Provider, ...] = (
         title="Neon, direct connection",
         recognised_by=note("a host under neon.tech", "Neon documentation, connection strings"),
         hosts=r"\.neon\.(tech|build)$",
-        idle_cut=looked_up(300, "Neon documentation, compute suspends 300 s after the last active query"),
+        idle_cut=NEON_SUSPENDS,
+        suspends_after=NEON_SUSPENDS,
         reserved_connections=looked_up(7, "Neon documentation, connections reserved for its own use"),
         constraints=(
             note(

@@ -71,6 +71,17 @@ class EffectiveSettings:
     pool_recycle: int
     pool_pre_ping: bool
     pool_use_lifo: bool
+    min_idle: int
+    max_idle: float | None
+    overflow_linger: float
+    max_waiting: int | None
+    ping_after: float
+    ping_timeout: float
+    keepalive: float | None
+    connects_at_once: int
+    connect_grace: float
+    recycle_jitter: float
+    warm_up_timeout: float
     connect_timeout: float
     statement_timeout: float | None
     command_timeout: float | None

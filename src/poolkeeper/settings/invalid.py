@@ -31,6 +31,7 @@ _RULES = {
     "tuple_type": "it has to be a list of database URLs",
     "greater_than": "it has to be more than {gt}",
     "greater_than_equal": "it has to be at least {ge}",
+    "less_than": "it has to be less than {lt}",
     "literal_error": "it has to be one of {expected}",
     "string_too_short": "it has to have at least {min_length} characters",
     "string_too_long": "it may have at most {max_length} characters",

@@ -20,7 +20,9 @@ PROFILES: Mapping[ProfileName, Mapping[str, object]] = MappingProxyType(
         "development": _profile(pool_size=5, max_overflow=5),
         "small-api": _profile(pool_size=10, max_overflow=10),
         "high-traffic": _profile(pool_size=20, max_overflow=30),
-        "background-worker": _profile(pool_size=5, max_overflow=5, statement_timeout=None, command_timeout=None),
-        "serverless": _profile(pool="null"),
+        "background-worker": _profile(
+            pool_size=5, max_overflow=5, min_idle=1, statement_timeout=None, command_timeout=None
+        ),
+        "serverless": _profile(pool="null", min_idle=0, keepalive=None),
     }
 )

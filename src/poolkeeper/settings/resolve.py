@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from poolkeeper.facts import PROVIDERS, Provider, detect, postgres
+from poolkeeper.facts.drivers import driver_kind
 from poolkeeper.settings.effective import SETTING_NAMES, EffectiveSettings, Origin, OriginKind
 from poolkeeper.settings.profiles import PROFILES
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 LIFE_SHARE = 0.75
 COMMAND_GRACE = 5.0
+# One deadline covers a silent connection, a slow connect and the wait. A connect goes on when its caller has left, so
+# it is never bounded below what a distant server needs.
+_SHARES_OF_POOL_TIMEOUT = (("connect_timeout", 0.5, 1.0), ("ping_timeout", 0.25, 0.25), ("connect_grace", 0.5, 0.0))
 
 
 class _Draft:
@@ -48,8 +52,9 @@ def effective(given: DatabaseSettings) -> EffectiveSettings:
     _derive_command_timeout(draft)
     _apply_pooler(draft, provider)
     _apply_client_timeout(draft)
-    _bound_connecting(draft)
+    _fit_into_pool_timeout(draft)
     _apply_sqlite(draft)
+    _derive_min_idle(draft)
     values: dict[str, Any] = {**draft.values, "provider": provider}
     values |= {name: dict(values[name]) for name in ("connect_args", "engine_options")}
     origins = {name: draft.origins[name] for name in SETTING_NAMES if name in draft.origins}
@@ -70,11 +75,24 @@ def _apply_provider(draft: _Draft, provider: Provider) -> None:
     if (limit := provider.shortest_life) is not None and LIFE_SHARE * limit.value < draft.values["pool_recycle"]:
         origin = Origin(OriginKind.PROVIDER, f"{provider.name}: 75 % of {limit.value:g} s")
         draft.derive("pool_recycle", int(LIFE_SHARE * limit.value), origin)
-    keepalive = draft.values["tcp_keepalive"]
-    if (cut := provider.idle_cut) is not None and keepalive is not None and cut.value * LIFE_SHARE < keepalive:
-        origin = Origin(OriginKind.PROVIDER, f"{provider.name}: 75 % of {cut.value:g} s")
-        draft.derive("tcp_keepalive", int(cut.value * LIFE_SHARE), origin)
+    for name in ("tcp_keepalive", "keepalive"):
+        seconds = draft.values[name]
+        if (cut := provider.idle_cut) is not None and seconds is not None and cut.value * LIFE_SHARE < seconds:
+            origin = Origin(OriginKind.PROVIDER, f"{provider.name}: 75 % of {cut.value:g} s")
+            draft.derive(name, int(cut.value * LIFE_SHARE), origin)
+    _let_it_sleep(draft, provider)
     _apply_reserved(draft, provider)
+
+
+def _let_it_sleep(draft: _Draft, provider: Provider) -> None:
+    """A database that suspends when nobody asks is woken by pings, and by replacing connections."""
+    if (idle := provider.suspends_after) is None:
+        return
+    origin = Origin(OriginKind.PROVIDER, f"{provider.name}: it may suspend")
+    draft.derive("keepalive", None, origin)
+    draft.derive("min_idle", 0, origin)
+    # Closed before any of them is old enough to be replaced.
+    draft.derive("max_idle", idle.value / 2, Origin(OriginKind.PROVIDER, f"{provider.name}: 50 % of {idle.value:g} s"))
 
 
 def _apply_reserved(draft: _Draft, provider: Provider) -> None:
@@ -114,18 +132,34 @@ def _apply_client_timeout(draft: _Draft) -> None:
     )
 
 
-def _bound_connecting(draft: _Draft) -> None:
-    if draft.values["connect_timeout"] > draft.values["pool_timeout"]:
-        origin = Origin(OriginKind.DERIVED, "pool_timeout: opening one takes no longer than the wait for one")
-        draft.derive("connect_timeout", draft.values["pool_timeout"], origin)
+def _fit_into_pool_timeout(draft: _Draft) -> None:
+    for name, share, least in _SHARES_OF_POOL_TIMEOUT:
+        bound = max(least, share * draft.values["pool_timeout"])
+        if draft.values[name] > bound:
+            detail = f"{100 * share:g} % of pool_timeout" if bound > least else f"pool_timeout; not below {least:g} s"
+            draft.derive(name, bound, Origin(OriginKind.DERIVED, detail))
+    if draft.values["ping_timeout"] > draft.values["connect_timeout"]:
+        draft.derive("ping_timeout", draft.values["connect_timeout"], Origin(OriginKind.DERIVED, "connect_timeout"))
+
+
+def _derive_min_idle(draft: _Draft) -> None:
+    pool, pool_size, url = draft.values["pool"], draft.values["pool_size"], draft.values["url"]
+    kind = driver_kind(url.dialect, url.driver)
+    if pool != "queue":
+        draft.derive("min_idle", 0, Origin(OriginKind.DERIVED, f"pool {pool}"))
+    elif kind is not None and not kind.supports_async:
+        draft.derive("min_idle", 0, Origin(OriginKind.DERIVED, "url: a pool for threads opens on demand"))
+    if draft.values["min_idle"] is None:
+        draft.values["min_idle"], draft.origins["min_idle"] = pool_size, Origin(OriginKind.DERIVED, "pool_size")
 
 
 def _apply_sqlite(draft: _Draft) -> None:
     url = draft.values["url"]
     if url.dialect != "sqlite":
         return
-    for name in ("statement_timeout", "command_timeout"):
+    for name in ("statement_timeout", "command_timeout", "keepalive"):
         draft.derive(name, None, Origin(OriginKind.PROVIDER, "sqlite: no server to wait for"))
+    draft.derive("min_idle", 0, Origin(OriginKind.PROVIDER, "sqlite: a file is opened at once"))
     if url.in_memory:
         origin = Origin(OriginKind.PROVIDER, "sqlite: an in-memory database lives in one connection")
         for name, value in {"pool": "static", "pool_size": 1, "max_overflow": 0}.items():

@@ -55,6 +55,8 @@ def _json_object(value: object) -> object:
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
+SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
 Age = Annotated[int, Field(ge=-1), BeforeValidator(_not_a_bool)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_not_a_bool)]
 CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(_not_a_bool)]
@@ -93,12 +95,38 @@ class DatabaseSettings(BaseSettings):
     pool: Literal["queue", "null"] = Field("queue", description="Keep connections (queue), or open one per use (null).")
     pool_size: Count = Field(20, description="Connections that a process keeps.")
     max_overflow: CountOrZero = Field(0, description="Connections that it opens beyond pool_size for a while.")
-    pool_timeout: Seconds = Field(10, description="Longest wait for a free connection.")
+    pool_timeout: Seconds = Field(10, description="Longest wait for a connection: queueing, connecting and checking.")
     pool_recycle: Age = Field(3600, description="Age at which a connection is replaced; -1: never.")
-    pool_pre_ping: bool = Field(True, description="Never hand out a dead connection.")
-    pool_use_lifo: bool = Field(False, description="Hand out the connection used last, so that others fall idle.")
+    pool_pre_ping: bool = Field(True, description="Ask a connection that was silent for ping_after before its use.")
+    pool_use_lifo: bool = Field(True, description="Hand out the connection used last, so that others fall idle.")
 
-    connect_timeout: Seconds = Field(5, description="Longest wait for one connection to open, or to answer a pre-ping.")
+    min_idle: CountOrZero | None = Field(
+        None, description="Connections kept open and ready beyond those in use, within pool_size."
+    )
+    max_idle: Seconds | None = Field(600, description="Others are closed after being idle this long; none: never.")
+    overflow_linger: SecondsOrZero = Field(
+        5, description="How long a connection beyond pool_size may be idle before it is closed."
+    )
+    max_waiting: CountOrZero | None = Field(
+        None, description="Callers that may wait; the next one is refused at once. none: no bound."
+    )
+    ping_after: SecondsOrZero = Field(
+        2, description="Silence after which a connection has to answer a ping before it is handed out; 0: always."
+    )
+    ping_timeout: Seconds = Field(2, description="Longest wait for that answer.")
+    keepalive: Seconds | None = Field(60, description="Idle connections are pinged this often; none: never.")
+    connects_at_once: Count = Field(2, description="Connections that are opened at the same time.")
+    connect_grace: SecondsOrZero = Field(
+        5, description="How long an outage lets callers wait; then they get the connect error at once."
+    )
+    recycle_jitter: Share = Field(
+        0.2, description="The last share of pool_recycle, over which replacements are spread; below 1."
+    )
+    warm_up_timeout: SecondsOrZero = Field(
+        5, description="How long the start waits for min_idle connections; 0: not at all."
+    )
+
+    connect_timeout: Seconds = Field(5, description="Longest wait for one connection to open.")
     statement_timeout: Seconds | None = Field(
         30, description="The server ends a statement after this; none: the server's own setting."
     )

@@ -9,16 +9,20 @@ from poolkeeper.settings.checks.case import Case
 
 SMALLEST, LARGEST = 5, 20
 _SIZES = ("pool_size", "max_overflow")
+_OF_A_QUEUE = (*_SIZES, "min_idle", "max_waiting")
 _SOURCE = "safe range of this library"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    given = [name for name in _SIZES if name in case.given]
-    if not given:
-        return
-    if case.settings.pool != "queue":
+    given = [name for name in _OF_A_QUEUE if name in case.given]
+    if case.settings.pool == "queue":
+        yield from _sizes(case)
+    elif given:
         yield _ignored(case, given)
-        return
+
+
+def _sizes(case: Case) -> Iterator[Finding]:
+    given = case.given.keys() & _SIZES
     size, overflow = case.settings.pool_size, case.settings.max_overflow
     if "pool_size" in given and not SMALLEST <= size <= LARGEST:
         yield Finding(
@@ -30,7 +34,7 @@ def check(case: Case) -> Iterator[Finding]:
             f"Choose {SMALLEST} to {LARGEST} per process, and measure",
             _SOURCE,
         )
-    if overflow and not size <= 2 * overflow <= 2 * size:
+    if given and overflow and not size <= 2 * overflow <= 2 * size:
         yield Finding(
             "overflow-unusual",
             Severity.WARNING,

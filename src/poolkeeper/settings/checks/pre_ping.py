@@ -15,7 +15,7 @@ def check(case: Case) -> Iterator[Finding]:
             Severity.WARNING,
             "pool_pre_ping",
             "false",
-            "after a restart or failover of the database, each kept connection fails one request",
-            "Leave pool_pre_ping on",
+            "a connection whose peer is gone without a word is handed out, and its request waits for an answer in vain",
+            "Leave pool_pre_ping on: it costs a round trip only after ping_after seconds of silence",
             "SQLAlchemy documentation, dealing with disconnects",
         )

@@ -35,14 +35,18 @@ def _pool_timeout(case: Case) -> Iterator[Finding]:
 
 def _connect_timeout(case: Case) -> Iterator[Finding]:
     settings = case.settings
-    if settings.pool != "static" and settings.connect_timeout > settings.pool_timeout:
+    if settings.pool == "null" or settings.pool == "static" or not settings.origins["connect_timeout"].chosen:
+        return
+    ping = settings.ping_timeout if settings.pool_pre_ping else 0.0
+    if ping + settings.connect_timeout > settings.pool_timeout:
         yield Finding(
             "connect-timeout-too-long",
             Severity.WARNING,
             "connect_timeout",
-            f"connect_timeout is {settings.connect_timeout:g} s, pool_timeout {settings.pool_timeout:g} s",
-            "a caller would wait longer for a connection to open than for one to become free",
-            f"Lower connect_timeout to {settings.pool_timeout:g} s or less",
+            f"connect_timeout is {settings.connect_timeout:g} s, ping_timeout {ping:g} s, pool_timeout "
+            f"{settings.pool_timeout:g} s",
+            "one silent connection and one slow connect use up all of a caller's time, and it times out unserved",
+            f"Lower connect_timeout to {max(0.0, settings.pool_timeout - ping):g} s or less",
         )
 
 
