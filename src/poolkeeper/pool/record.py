@@ -99,13 +99,33 @@ class KeeperRecord(_ConnectionRecord):
             super().invalidate(e)
         finally:
             self.account()
+            if self.live:
+                # A listener failed before the connection was closed.
+                self.retire(CloseReason.INVALIDATED)
 
     def terminate(self) -> None:
         """Close for good, as SQLAlchemy does when it recycles: a cancellation cannot leave the connection open."""
         try:
             getattr(self, "_ConnectionRecord__close")(terminate=True)  # noqa: B009 - its name is mangled
+        except Exception:
+            self.home.pool.logger.exception("Exception in a listener for the close of %r", self.dbapi_connection)
+            self._close_unheard()
         finally:
             self.account()
+
+    def _close_unheard(self) -> None:
+        connection, self.dbapi_connection = self.dbapi_connection, None
+        if connection is not None:
+            self.home.pool._close_connection(connection, terminate=True)
+
+    def checkin(self, _fairy_was_created: bool = True) -> None:
+        try:
+            super().checkin(_fairy_was_created=_fairy_was_created)
+        except BaseException:
+            # A listener failed, and SQLAlchemy goes no further. The place is free all the same.
+            if self.holder is not None:
+                self.home.take_back(self)
+            raise
 
     def close(self) -> None:
         try:
