@@ -130,8 +130,8 @@ class Connecting:
     async def close(self, record: KeeperRecord) -> None:
         """Close a connection that is in nobody's hands."""
         home, raw = self._home, record.raw
-        if record.reason is CloseReason.LIFETIME:
-            home.pool.logger.info("Connection %r exceeded timeout; recycling", record.dbapi_connection)
+        if why := _why(record):
+            home.pool.logger.info("Connection %r %s; recycling", record.dbapi_connection, why)
         if record.reason in _DEAD:
             home.driver.abort(raw)
             await greenlet_spawn(record.invalidate, exc.DisconnectionError(f"found dead: {record.reason}"))
@@ -141,6 +141,17 @@ class Connecting:
             await greenlet_spawn(record.terminate)
         finally:
             cut_off.cancel()
+
+
+def _why(record: KeeperRecord) -> str | None:
+    """In the words of the stock pool, for those who read its log."""
+    if record.reason is CloseReason.LIFETIME:
+        return "exceeded timeout"
+    if record.reason is CloseReason.INVALIDATED and record._soft_invalidate_time > record.starttime:
+        return "invalidated due to local soft invalidation"
+    if record.reason in (CloseReason.INVALIDATED, CloseReason.SQLSTATE):
+        return "invalidated due to pool invalidation"
+    return None
 
 
 def _go_on(connecting: weakref.ref[Connecting]) -> None:
