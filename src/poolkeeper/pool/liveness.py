@@ -11,6 +11,9 @@ from poolkeeper.model import CloseReason
 from poolkeeper.policy import Verdict
 from poolkeeper.pool.record import KeeperRecord, Poll
 
+# A connection that was just opened is for whoever waits for it, however short a life `recycle` gives it.
+_JUST_OPENED = 1.0
+
 
 def look(record: KeeperRecord) -> Verdict:
     """Whether an idle connection may be handed out. No I/O; notes on the record when, or why not."""
@@ -24,7 +27,8 @@ def look(record: KeeperRecord) -> Verdict:
 
 
 def _closer_look(record: KeeperRecord, verdict: Verdict, now: float) -> Verdict:
-    if record.retired is not None or now >= record.expires:
+    is_new = record.taken == record.born and now - record.born < _JUST_OPENED
+    if record.retired is not None or (now >= record.expires and not is_new):
         record.reason = record.retired or CloseReason.LIFETIME
         return Verdict.GONE
     if verdict is Verdict.GONE:
