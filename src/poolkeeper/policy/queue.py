@@ -112,6 +112,11 @@ class Queue(Generic[W, E]):
         """How many more are open than the limits allow."""
         return max(0, self.open - self._capacity) if self._capacity is not None else 0
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more caller can be served without one that has a connection giving it back."""
+        return self._capacity is None or len(self.waiting) < self._capacity - self.in_use
+
     def limit(self, limits: Limits) -> None:
         """Change the bounds. The caller settles, and closes what is too many."""
         self._limits = limits

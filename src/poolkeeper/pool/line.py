@@ -40,13 +40,15 @@ class Line:
         self._home, self._queue = home, home.queue
         options = home.options
         self.admission = Admission(options.timeout, options.client_timeout, options.max_waiting)
+        # With a timeout of 0 nobody waits for others; the connect of those who need not wait takes what it takes.
+        self._patience = self.admission.longest_wait or options.connect_limit
         self._alarm: asyncio.Handle | None = None
 
     def wait(self) -> KeeperRecord:
         """A connection for the current task, which leaves no trace if it is cancelled. See `KeeperPool.connect`."""
         now = time.monotonic()
         self._admit(now)
-        waiter = Waiter(self._home.loop, now, self.admission.longest_wait)
+        waiter = Waiter(self._home.loop, now, self._patience)
         self._set_alarm(waiter.deadline, now)
         self._queue.join(waiter)
         try:
@@ -95,6 +97,12 @@ class Line:
         hopeless = home.outage.is_lasting(now) and not home.has_connections
         if hopeless and (queue.connecting or not queue.connects_at_once):
             error = problems.unreachable(home)()
+            raise error
+        if queue.has_room:
+            # What takes time is a connect or a ping, and how long others hold theirs says nothing about it.
+            return
+        if not home.options.timeout:
+            error = problems.timed_out(home)()
             raise error
         refusal = self.admission.refusal(now, len(queue.waiting), queue.limits.capacity, queue.in_use)
         if refusal is not None:
