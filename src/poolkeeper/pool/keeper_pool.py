@@ -296,6 +296,11 @@ class KeeperPool(Pool):
                     "belong to one loop: give each loop an engine of its own"
                 )
             old.move_out()
+        if self._dialect is KeeperPool._dialect:
+            raise exc.ArgumentError(
+                f"{self.name} was made without a dialect, which says what its connections can be asked for: make it "
+                "with create_async_engine or create_pool_from_url, or pass dialect="
+            )
         evidence.listen(self.dialect)
         self._home = Home(self, loop)
         self._home.draining = self._drained
