@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import URL, Engine
 
-from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments
+from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments, stands_by
 from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.orphans import forsake, release
 from poolkeeper.drivers.sockets import keep_alive
 
 
@@ -61,6 +62,17 @@ class Asyncpg:
         # Not close(): it waits up to 2 s for an answer that a silent peer never gives.
         with contextlib.suppress(Exception):
             driver_connection.terminate()
+
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        with contextlib.suppress(Exception):
+            transport = driver_connection._transport
+            release(_fd(transport), keep_session=keep_session)
+            forsake(transport)
+            # Its finaliser asks is_closed(), which asks this.
+            driver_connection._aborted = True
+
+    def refuses_writes(self, driver_connection: Any) -> bool | None:
+        return stands_by(getattr(driver_connection.get_settings(), "in_hot_standby", None))
 
 
 def _server_settings(options: ConnectOptions) -> dict[str, str]:

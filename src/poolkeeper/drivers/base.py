@@ -71,10 +71,30 @@ class Driver(Protocol):
         """
         ...
 
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        """Let go of a connection whose event loop is gone, without it.
+
+        `keep_session` is True in a forked child: the parent's session goes on, so nothing may be sent, now or by a
+        finaliser later. Otherwise the server's session ends. Never blocks, never raises.
+        """
+        ...
+
+    def refuses_writes(self, driver_connection: Any) -> bool | None:
+        """Whether the server has told that it is a standby, which takes no writes. No I/O; None where it tells nothing.
+
+        PostgreSQL reports the parameter `in_hot_standby` since version 14.
+        """
+        ...
+
 
 def own_arguments(url: URL, options: ConnectOptions, ours: Mapping[str, Any]) -> dict[str, Any]:
     """Our arguments without those that the URL gives, then the user's, which win."""
     return {key: value for key, value in ours.items() if key not in url.query} | dict(options.driver_arguments)
+
+
+def stands_by(in_hot_standby: object) -> bool | None:
+    """PostgreSQL's reported parameter as a truth value; None where it is not reported."""
+    return {"on": True, "off": False}.get(str(in_hot_standby))
 
 
 def milliseconds(seconds: float) -> int:

@@ -8,7 +8,7 @@ import socket
 import ssl
 
 from poolkeeper.drivers.codes import chain_of, own_number, own_sqlstate
-from poolkeeper.errors import ConnectFailure
+from poolkeeper.errors import ConnectFailed, ConnectFailure
 from poolkeeper.facts import sqlstates
 
 _BY_SQLSTATE = {
@@ -77,6 +77,8 @@ def classify_connect_failure(error: BaseException) -> ConnectFailure:
     """
     vague = ConnectFailure.OTHER
     for link in chain_of(error):
+        if isinstance(link, ConnectFailed):
+            return link.reason
         if (failure := _by_code(link) or _by_type(link) or _by_message(link)) is not None:
             return failure
         if _is_about_connections(link):

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Engine
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
 from poolkeeper.drivers.mysql_session import session_setting, timed_out, tls_missing
 from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.orphans import forsake, release
 from poolkeeper.drivers.sockets import keep_alive
 
 
@@ -54,6 +55,16 @@ class MysqlAsyncio:
         with contextlib.suppress(Exception):
             if (transport := self._transport(driver_connection)) is not None:
                 transport.abort()
+
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        with contextlib.suppress(Exception):
+            release(self.socket_of(driver_connection), keep_session=keep_session)
+            forsake(self._transport(driver_connection))
+            # Their finalisers close what is still there, with a loop that is not.
+            driver_connection._writer = None
+
+    def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
+        return None
 
     @abstractmethod
     def _transport(self, driver_connection: Any) -> Any:

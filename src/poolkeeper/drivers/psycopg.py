@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import URL, Engine
 
-from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments
+from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments, stands_by
 from poolkeeper.drivers.deadline import within
 from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.orphans import release
 from poolkeeper.drivers.sockets import keepalive_after, shut_down
 
 
@@ -72,6 +73,16 @@ class Psycopg:
 
     def abort(self, driver_connection: Any) -> None:
         shut_down(self.socket_of(driver_connection))
+
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        release(self.socket_of(driver_connection), keep_session=keep_session)
+        # libpq needs no loop, and its goodbye now reaches nobody.
+        with contextlib.suppress(Exception):
+            driver_connection.pgconn.finish()
+
+    def refuses_writes(self, driver_connection: Any) -> bool | None:
+        reported = driver_connection.pgconn.parameter_status(b"in_hot_standby")
+        return None if reported is None else stands_by(reported.decode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from poolkeeper.drivers.base import ConnectOptions, own_arguments
 from poolkeeper.drivers.deadline import within
 from poolkeeper.drivers.mysql_session import session_setting, timed_out
 from poolkeeper.drivers.names import fitting
+from poolkeeper.drivers.orphans import release
 from poolkeeper.drivers.sockets import keep_alive, shut_down
 
 
@@ -63,3 +64,9 @@ class Pymysql:
 
     def abort(self, driver_connection: Any) -> None:
         shut_down(self.socket_of(driver_connection))
+
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        release(self.socket_of(driver_connection), keep_session=keep_session)
+
+    def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
+        return None

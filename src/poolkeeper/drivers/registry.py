@@ -8,6 +8,7 @@ from importlib import import_module
 from sqlalchemy import URL, Dialect, exc
 
 from poolkeeper.drivers.base import Driver
+from poolkeeper.drivers.generic import Generic
 
 _MODULES = {
     ("postgresql", "asyncpg", True): ("asyncpg", "Asyncpg"),
@@ -41,8 +42,11 @@ def driver_for(url: URL, *, is_async: bool) -> Driver:
 
 
 def driver_of(dialect: Dialect) -> Driver:
-    """The driver behind a dialect. Raises `sqlalchemy.exc.ArgumentError` for one that is not known."""
-    return driver_for(URL.create(f"{dialect.name}+{dialect.driver}"), is_async=dialect.is_async)
+    """The driver behind a dialect; `Generic` for one that is not known."""
+    try:
+        return driver_for(URL.create(f"{dialect.name}+{dialect.driver}"), is_async=dialect.is_async)
+    except exc.ArgumentError:
+        return Generic(is_async=dialect.is_async)
 
 
 def _names(url: URL, *, is_async: bool) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
 
+_parents: list[Any] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Pysqlite:
@@ -39,6 +41,16 @@ class Pysqlite:
         """Interrupt the statement that runs; the connection stays good and nobody is disconnected."""
         _interrupt(driver_connection)
 
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        # A child must not close what its parent works with (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+        if keep_session:
+            _parents.append(driver_connection)
+        else:
+            driver_connection.close()
+
+    def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Aiosqlite(Pysqlite):
@@ -56,6 +68,13 @@ class Aiosqlite(Pysqlite):
     def abort(self, driver_connection: Any) -> None:
         if driver_connection._connection is not None:
             _interrupt(driver_connection._connection)
+
+    def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
+        if keep_session:
+            _parents.append(driver_connection)
+        elif (stop := getattr(driver_connection, "stop", None)) is not None:
+            # Its thread closes it, and tells nobody: there is no loop to tell.
+            stop()
 
 
 def _connection(*args: Any, **kwargs: Any) -> Any:

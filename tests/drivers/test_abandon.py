@@ -1,0 +1,169 @@
+"""Connections whose event loop is gone, and those of a parent process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from tests.servers import FreshDatabase
+from tests.service.served import wait_until
+
+from poolkeeper.drivers import driver_of
+from poolkeeper.testing import EmbeddedPostgres
+
+_PRELUDE = """
+import asyncio, gc, os, sys, warnings
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from poolkeeper.drivers import driver_of
+
+warnings.simplefilter("always")
+# A child cannot close its copy of the parent's loop: the two share the selector.
+warnings.filterwarnings("ignore", "unclosed event loop")
+new_loop = asyncio.new_event_loop
+if sys.argv[2] == "uvloop":
+    import uvloop
+    new_loop = uvloop.new_event_loop
+    # Its transports complain, as a ResourceWarning, whatever is done once their loop is closed.
+    warnings.filterwarnings("ignore", "unclosed resource|loop is closed")
+
+engine = create_async_engine(sys.argv[1])
+driver = driver_of(engine.dialect)
+
+async def connected():
+    connection = await engine.raw_connection()
+    raw = connection.driver_connection
+    connection.detach()
+    return connection.dbapi_connection, raw
+
+loop = new_loop()
+adapted, raw = loop.run_until_complete(connected())
+"""
+
+_LOOP_GONE = (
+    _PRELUDE
+    + """
+loop.close()
+driver.abandon(raw, keep_session=False)
+driver.abandon(raw, keep_session=False)
+del adapted, raw
+gc.collect()
+print("abandoned", flush=True)
+sys.stdin.readline()
+"""
+)
+
+_FORKED = (
+    _PRELUDE
+    + """
+from sqlalchemy.util import greenlet_spawn
+
+if (child := os.fork()) == 0:
+    driver.abandon(raw, keep_session=True)
+    del adapted, raw, loop
+    gc.collect()
+    print("abandoned", flush=True)
+    sys.exit(0)
+
+assert os.waitpid(child, 0)[1] == 0
+
+def ask():
+    cursor = adapted.cursor()
+    cursor.execute("SELECT 7")
+    return tuple(cursor.fetchone())
+
+print("parent", loop.run_until_complete(greenlet_spawn(ask)), flush=True)
+loop.run_until_complete(greenlet_spawn(adapted.close))
+del adapted, raw
+loop.close()
+"""
+)
+
+each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+postgres_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+mysql_drivers = pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])
+
+
+def start(script: str, url: str, loop: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, url, loop],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def abandons_and_the_server_forgets(database: FreshDatabase, url: str, loop: str, sessions: str) -> None:
+    process = start(_LOOP_GONE, url, loop)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        wait_until(lambda: database.query(sessions) == [("0",)])
+    finally:
+        _, noise = process.communicate("\n", timeout=20)
+    assert (line, noise) == ("abandoned\n", "")
+
+
+def leaves_the_session_to_the_parent(url: str, loop: str) -> None:
+    process = start(_FORKED, url, loop)
+    said, noise = process.communicate(timeout=20)
+    assert (said, noise) == ("abandoned\nparent (7,)\n", "")
+
+
+_PG_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_MYSQL_SESSIONS = "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+
+
+@each_loop
+@postgres_drivers
+def test_a_session_ends_without_its_loop(fresh_database: FreshDatabase, driver: str, loop: str) -> None:
+    abandons_and_the_server_forgets(fresh_database, fresh_database.url(driver), loop, _PG_SESSIONS)
+
+
+@each_loop
+@postgres_drivers
+def test_a_child_leaves_its_parents_session_alone(fresh_database: FreshDatabase, driver: str, loop: str) -> None:
+    leaves_the_session_to_the_parent(fresh_database.url(driver), loop)
+
+
+@each_loop
+@mysql_drivers
+def test_a_mysql_session_ends_without_its_loop(fresh_mariadb: FreshDatabase, driver: str, loop: str) -> None:
+    abandons_and_the_server_forgets(fresh_mariadb, fresh_mariadb.url(driver), loop, _MYSQL_SESSIONS)
+
+
+@each_loop
+@mysql_drivers
+def test_a_child_leaves_its_parents_mysql_session_alone(fresh_mariadb: FreshDatabase, driver: str, loop: str) -> None:
+    leaves_the_session_to_the_parent(fresh_mariadb.url(driver), loop)
+
+
+def test_a_sqlite_connection_closes_in_its_own_thread(tmp_path: Path) -> None:
+    process = start(_LOOP_GONE, f"sqlite+aiosqlite:///{tmp_path}/notes.db", "asyncio")
+    said, noise = process.communicate("\n", timeout=20)
+    assert (said, noise) == ("abandoned\n", "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_standby_says_that_it_takes_no_writes(driver: str) -> None:
+    with EmbeddedPostgres() as primary:
+        replica = primary.add_replica()
+        assert [await refuses_writes(server.url(driver)) for server in (primary, replica)] == [False, True]
+
+
+@pytest.mark.anyio
+async def test_mariadb_says_nothing_about_it(fresh_mariadb: FreshDatabase) -> None:
+    assert await refuses_writes(fresh_mariadb.url("aiomysql")) is None
+
+
+async def refuses_writes(url: str) -> bool | None:
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        return driver_of(engine.dialect).refuses_writes(raw)
