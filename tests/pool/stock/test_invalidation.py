@@ -183,6 +183,24 @@ async def test_an_error_that_a_handler_calls_a_disconnect(make: Maker) -> None:
     assert await open_one(engine) is not first
 
 
+@on_every_server
+async def test_a_disconnect_that_a_handler_calls_none(make: Maker) -> None:
+    engine = make(pool_size=1)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def no_error_is_one(context: Any) -> None:
+        context.is_disconnect = False
+
+    async with engine.connect() as connection:
+        await connection.execute(SELECT)
+        kill_all(make.store)
+        with pytest.raises(exc.DBAPIError) as error:
+            await connection.execute(SELECT)
+        assert not error.value.connection_invalidated
+        assert not connection.invalidated
+        await connection.invalidate()
+
+
 def _refuse(engine: AsyncEngine, refused: list[Any], error: type[exc.DisconnectionError]) -> list[Any]:
     """A checkout listener that refuses these connections; returns those that it lets pass."""
     passed: list[Any] = []
