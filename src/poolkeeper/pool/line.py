@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from sqlalchemy.util import await_only
@@ -126,9 +127,12 @@ class Line:
     def _set_alarm(self, deadline: float, now: float) -> None:
         # Everybody is equally patient, so whoever came first also leaves first: one timer does for all.
         if self._alarm is None and deadline < math.inf:
-            self._alarm = self._home.loop.call_later(max(0.0, deadline - now), self._time_is_up)
+            # Whoever waits holds the pool; a timer of nobody's must not.
+            ours: weakref.ref[Line] = weakref.ref(self)
+            self._alarm = self._home.loop.call_later(max(0.0, deadline - now), _ring, ours)
 
-    def _time_is_up(self) -> None:
+    def time_is_up(self) -> None:
+        """Send away those who waited as long as they may."""
         self._alarm = None
         now, problem = time.monotonic(), None
         for _ in range(_LEAVE_AT_ONCE):
@@ -141,4 +145,9 @@ class Line:
             problem = problem or problems.timed_out(self._home)
             self._home.note(PoolEventKind.TIMED_OUT, now - waiter.since)
             self.send_away(waiter, problem)
-        self._alarm = self._home.loop.call_soon(self._time_is_up)
+        self._alarm = self._home.loop.call_soon(self.time_is_up)
+
+
+def _ring(line: weakref.ref[Line]) -> None:
+    if (ours := line()) is not None:
+        ours.time_is_up()

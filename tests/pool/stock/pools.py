@@ -56,6 +56,10 @@ class Maker:
 
     async def close(self) -> None:
         for engine in self.engines:
+            await at_rest(engine)
+            if isinstance(pool := engine.pool, KeeperPool):
+                counts = pool.counts()
+                assert counts.opened == counts.closed_total + counts.in_use + counts.idle + counts.checking, counts
             await engine.dispose()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.pool.stock.pools import (
     open_one,
     until,
 )
-from tests.pool.stock.recorder import Recorder
+from tests.pool.stock.recorder import Recorder, pool_log
 from tests.pool.stock.test_recreate import parameters
 
 from poolkeeper.errors import PoolTimeout
@@ -122,6 +123,31 @@ async def test_pre_ping_spares_those_who_just_spoke(make: Maker, ping_after: flo
     for _ in range(3):
         await open_one(engine)
     assert len(pings) == (2 if make.is_stock or not ping_after else 0)
+
+
+async def test_pings_come_before_the_checkout(make: Maker) -> None:
+    """They are the pool's own work; the stock pool pings what it has handed out."""
+    engine = make(pool_size=1, pool_pre_ping=True, **({} if make.is_stock else {"ping_after": 0}))
+    with pool_log(logging.DEBUG) as log:
+        await open_one(engine)
+        await open_one(engine)
+    ping = next(number for number, line in enumerate(log.lines) if "Pool pre-ping on connection" in line)
+    assert ("checked out" in log.lines[ping - 1]) is make.is_stock
+    assert any("is fresh, skipping pre-ping" in line for line in log.lines) is make.is_stock
+
+
+@pytest.mark.parametrize("ping_after", [0, 2.0])
+async def test_what_is_found_dead_is_invalidated(make: Maker, ping_after: float) -> None:
+    """With a DisconnectionError; the stock pool's kind of it invalidates the whole pool."""
+    engine = make(pool_size=2, pool_pre_ping=True, **({} if make.is_stock else {"ping_after": ping_after}))
+    reasons: list[type[BaseException]] = []
+    event.listen(engine.sync_engine, "invalidate", lambda _, __, error: reasons.append(type(error)))
+    async with holding(engine, 2):
+        pass
+    kill_all(make.store)
+    async with holding(engine, 2):
+        pass
+    assert reasons == ([exc.InvalidatePoolError] if make.is_stock else [exc.DisconnectionError] * 2)
 
 
 request_id: ContextVar[str] = ContextVar("request_id", default="nobody's")

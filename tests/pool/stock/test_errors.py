@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -141,6 +143,25 @@ async def test_the_error_of_a_failed_connect_has_the_same_type(make: Maker) -> N
     assert types[0] == types[1]
 
 
+async def test_a_reconnect_that_fails_at_checkout(make: Maker) -> None:
+    """A listener has the connection replaced, and the database is away."""
+    engine = make(**ONE)
+    fail_once(engine, "checkout", exc.DisconnectionError("replace it"))
+    connects: list[int] = []
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse_the_second(*_: Any) -> None:
+        connects.append(1)
+        if len(connects) == 2:
+            raise ConnectionRefusedError("away")
+
+    with pytest.raises(ConnectionRefusedError, match="away"):
+        await open_one(engine)
+    assert engine.pool.checkedout() == 0
+    async with holding(engine, 1):
+        assert len(make.store.connections()) == 1
+
+
 async def test_exhausted(make: Maker) -> None:
     engine = make(pool_size=1, max_overflow=0, pool_timeout=0.05)
     async with holding(engine, 1):
@@ -173,6 +194,18 @@ async def test_a_forgotten_connection_serves_who_waits(make: Maker) -> None:
     with pytest.warns(exc.SAWarning, match="garbage collector is trying to clean up"):
         forget_all(holders)
     await waiting
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_a_forgotten_engine_takes_its_pool_along(make: Maker) -> None:
+    engine = make(**ONE)
+    driver = await open_one(engine)
+    pool = weakref.ref(engine.pool)
+    make.engines.clear()
+    del engine
+    gc.collect()
+    assert pool() is None
+    await driver.close()
 
 
 async def test_a_cancelled_holder_gives_its_connection_back(make: Maker) -> None:
