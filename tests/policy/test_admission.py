@@ -82,3 +82,13 @@ def test_a_burst_may_fill_the_queue_and_a_standing_queue_may_not():
     assert admission.refusal(now, 40, 10, 10) is None
     admission.emptied()
     assert admission.refusal(now, 100, 10, 10) is None
+
+
+def test_callers_who_only_waited_for_a_connect_do_not_slow_the_prediction() -> None:
+    admission = Admission(timeout=30.0, client_timeout=None, max_waiting=None)
+    long_after_boot = 100_000.0
+    for number in range(20):
+        admission.served(long_after_boot + number)
+        admission.held(0.05)
+
+    assert admission.refusal(long_after_boot + 20, waiting=20, capacity=20, in_use=20) is None

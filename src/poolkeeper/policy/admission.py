@@ -66,6 +66,9 @@ class Admission:
 
     def served(self, now: float) -> None:
         """A caller left the queue with a connection."""
+        if self._busy_since is None:
+            # It waited for a connect, or was the last in the queue: since when is not known.
+            return
         gap = now - self._last
         self._interval += (gap - self._interval) * (_SMOOTHING if self._interval else 1.0)
         self._last = now
