@@ -43,8 +43,9 @@ class Home:
         self.is_closed = self.driver.is_closed
         self.ping_after = options.ping_after if options.pre_ping else math.inf
         self.observed = options.observer is not None
-        # Connections that come home need a closer look than their age: the pool shrinks or ends.
-        self.draining = self.disposed = self.shrinking = False
+        self.draining = self.disposed = False
+        # Connections that come home need a closer look than their age: the pool shrinks, keeps no overflow, or ends.
+        self.shrinking = not options.overflow_linger
         self.connect_ended, self._came_home = asyncio.Event(), asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
         self.line = Line(self)

@@ -67,8 +67,12 @@ class Upkeep:
             return CloseReason.LIFETIME
         if home.disposed:
             return CloseReason.DISPOSED
-        home.shrinking = home.queue.surplus > 0
-        return CloseReason.RESIZE if home.shrinking else None
+        queue, keeps_overflow = home.queue, home.options.overflow_linger > 0
+        home.shrinking = queue.surplus > 0 or not keeps_overflow
+        if queue.surplus:
+            return CloseReason.RESIZE
+        is_overflow = 0 < queue.limits.pool_size <= len(queue.idle)
+        return CloseReason.OVERFLOW if is_overflow and not keeps_overflow else None
 
     def _close_surplus(self, now: float) -> None:
         home = self._home

@@ -19,6 +19,7 @@ from tests.pool.stock.pools import (
     SELECT,
     KeeperPool,
     Maker,
+    at_rest,
     driver_connection,
     holding,
     kill_all,
@@ -66,6 +67,21 @@ async def test_overflow_lingers_before_it_is_closed(make: Maker) -> None:
         pass
     assert (engine.pool.checkedin(), engine.pool.overflow()) == ((1, 0) if make.is_stock else (3, 2))
     await until(lambda: (engine.pool.checkedin(), engine.pool.overflow()) == (1, 0))
+
+
+async def test_overflow_that_may_not_linger_is_closed_at_return(make: Maker) -> None:
+    engine = make(pool_size=1, max_overflow=2, **({} if make.is_stock else {"overflow_linger": 0}))
+    connections = [await engine.connect() for _ in range(3)]
+    steps = []
+    for connection in connections:
+        await connection.close()
+        await at_rest(engine)
+        steps.append((engine.pool.checkedin(), engine.pool.checkedout(), engine.pool.overflow()))
+    assert steps == [(1, 2, 2), (1, 1, 1), (1, 0, 0)]
+    async with holding(engine, 1) as (connection,):
+        waiting = [asyncio.create_task(open_one(engine)) for _ in range(3)]
+        await asyncio.gather(*waiting)
+        assert (await connection.execute(SELECT)).scalar() == 1
 
 
 async def test_the_last_returned_is_the_next_handed_out(make: Maker) -> None:
@@ -239,6 +255,20 @@ async def test_a_connect_that_may_succeed_later_is_tried_again(make: Maker) -> N
     if make.is_stock:
         with pytest.raises(ConnectionRefusedError):
             await open_one(engine)
+    await open_one(engine)
+
+
+async def test_a_pool_that_tolerates_no_outage_gives_its_error_at_once(make: Maker) -> None:
+    engine = make(pool_size=1, **({} if make.is_stock else {"connect_grace": 0}))
+    errors = [ConnectionRefusedError("not yet")]
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse_once(*_: Any) -> None:
+        if errors:
+            raise errors.pop()
+
+    with pytest.raises(ConnectionRefusedError, match="not yet"):
+        await open_one(engine)
     await open_one(engine)
 
 
