@@ -123,6 +123,8 @@ def test_a_killed_connection_shows_in_its_socket_and_a_notice_too(database: Scri
         with pytest.raises(OperationalError, match="server closed"):
             await connection.ping()
         assert connection.closed
+        assert database.connections == (connection,)
+        await connection.close()
         assert database.connections == ()
 
     run(test())

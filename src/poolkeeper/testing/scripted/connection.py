@@ -21,6 +21,8 @@ _MUCH = 4096
 class ScriptedConnection:
     """What `driver_connection` is. Its coroutines are the client's; `kill`, `silence` and `notice` are the server's.
 
+    `number` counts the connections of the database, `opened_at` is in seconds on the event loop's clock.
+
     Used on another event loop than the one it was opened on it raises a RuntimeError, as other drivers do.
     """
 
@@ -32,10 +34,12 @@ class ScriptedConnection:
         self.closed = False
         self.is_silent = False
         self._loop = asyncio.get_running_loop()
+        self.opened_at = self._loop.time()
         self._client, self._server = socket.socketpair()
         self._client.setblocking(False)
         self._server.setblocking(False)
         self._errors: list[BaseException] = []
+        self._is_aborted = False
         self._asking = 0
 
     def __repr__(self) -> str:
@@ -109,7 +113,7 @@ class ScriptedConnection:
         """Close without a word; requests under way fail. May be called twice, and from the garbage collector."""
         if self.is_released:
             return
-        self.closed = True
+        self.closed = self._is_aborted = True
         if self._asking:
             # The kernel would give the number to somebody else while the event loop still polls it.
             with contextlib.suppress(OSError):
@@ -135,7 +139,7 @@ class ScriptedConnection:
             raise
         finally:
             self._asking -= 1
-            if self.closed and not self._asking:
+            if self._is_aborted and not self._asking:
                 self._release()
 
     def _check(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import ModuleType
@@ -18,6 +19,9 @@ from poolkeeper.testing.scripted import errors
 from poolkeeper.testing.scripted.connection import ScriptedConnection
 
 T = TypeVar("T")
+
+# As asyncpg's dialect has it: a silent peer holds up the end of a connection for so long.
+_GOODBYE_LIMIT = 2.0
 
 
 class AdaptedCursor:
@@ -97,10 +101,15 @@ class AdaptedConnection:
             self.driver_connection.abort()
             return
         try:
-            await_only(asyncio.shield(self.driver_connection.close()))
+            await_only(asyncio.shield(self._close_in_time()))
         except asyncio.CancelledError:
             self.driver_connection.abort()
             raise
+
+    async def _close_in_time(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_LIMIT):
+                await self.driver_connection.close()
 
 
 class ScriptedDBAPI(ModuleType):
