@@ -193,11 +193,11 @@ async def test_expired_connections_are_replaced_before_anybody_asks(make: Maker)
 
 
 async def test_connecting_is_within_the_timeout(make: Maker) -> None:
-    engine = make(pool_size=1, pool_timeout=0.1)
+    engine = make(pool_size=1, pool_timeout=0.3)
     blocked = asyncio.Event()
 
     async def slow(*_: Any) -> None:
-        await asyncio.wait_for(blocked.wait(), 0.4 if make.is_stock else 5)
+        await asyncio.wait_for(blocked.wait(), 0.6 if make.is_stock else 5)
 
     @event.listens_for(engine.sync_engine, "connect")
     def listener(dbapi_connection: Any, connection_record: Any) -> None:
@@ -232,11 +232,11 @@ async def test_a_connection_that_returns_to_a_disposed_pool_is_closed(make: Make
 
 async def test_the_words_of_a_timeout(make: Maker) -> None:
     """Ours begin with the pool's own name, and tell the moment."""
-    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.01)
+    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.3)
     async with holding(engine, 1):
         with pytest.raises(exc.TimeoutError) as error:
             await engine.connect()
-    words = "limit of size 1 overflow 0 reached, connection timed out, timeout 0.01"
+    words = "limit of size 1 overflow 0 reached, connection timed out, timeout 0.30"
     name = "QueuePool" if make.is_stock else "KeeperPool"
     assert str(error.value).startswith(f"{name} {words}")
     assert ("1 in use, 0 idle" in str(error.value)) is not make.is_stock

@@ -35,7 +35,6 @@ async def test_connect_begin_and_sessions(make: Maker) -> None:
     assert make.store.rows() == 2
 
 
-@on_both_loops
 @on_every_driver
 async def test_many_at_once(make: Maker) -> None:
     engine = make(pool_size=2, max_overflow=1)

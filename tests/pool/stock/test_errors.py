@@ -109,7 +109,7 @@ async def test_a_listener_that_fails_in_the_background(make: Maker) -> None:
 
 
 async def test_a_checkin_listener_that_fails(make: Maker) -> None:
-    engine = make(**{**ONE, "pool_timeout": 0.3})
+    engine = make(**{**ONE, "pool_timeout": 0.5})
     fail_once(engine, "checkin", ListenerError("mine"))
     with pytest.raises(ListenerError):
         async with engine.connect() as connection:
@@ -163,7 +163,7 @@ async def test_a_reconnect_that_fails_at_checkout(make: Maker) -> None:
 
 
 async def test_exhausted(make: Maker) -> None:
-    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.05)
+    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.3)
     async with holding(engine, 1):
         outcomes = await asyncio.gather(*(engine.connect() for _ in range(3)), return_exceptions=True)
     assert [isinstance(outcome, exc.TimeoutError) for outcome in outcomes] == [True] * 3

@@ -26,7 +26,9 @@ from tests.pool.stock.scripts import (
     commit_and_roll_back,
     detach_inside,
     invalidate,
+    invalidate_softly,
     lose_in_use,
+    use_twice,
 )
 
 pytestmark = pytest.mark.anyio
@@ -95,7 +97,7 @@ async def test_the_same_events_whatever_the_reset(make: Maker, value: str | None
 @both
 async def test_every_event_is_compared(make: Maker) -> None:
     names = set()
-    for script in SCRIPTS:
+    for script in (use_twice, invalidate, invalidate_softly, detach_inside):
         engine = make.on(AsyncAdaptedQueuePool)()
         recorder = Recorder(engine)
         await script(engine, make.store)

@@ -43,7 +43,7 @@ async def test_within_pool_size(make: Maker) -> None:
 
 
 async def test_beyond_pool_size(make: Maker) -> None:
-    engine = make(pool_size=1, max_overflow=2, pool_timeout=0.01)
+    engine = make(pool_size=1, max_overflow=2, pool_timeout=0.3)
     connections = []
     for expected in ((0, 1, 0), (0, 2, 1), (0, 3, 2)):
         connections.append(await engine.connect())
@@ -64,7 +64,7 @@ async def test_without_a_bound(make: Maker) -> None:
 
 
 async def test_a_transaction_that_ends_any_way_is_given_back(make: Maker) -> None:
-    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.1)
+    engine = make(pool_size=1, max_overflow=0, pool_timeout=5)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             async with engine.begin() as connection:
@@ -84,7 +84,7 @@ async def test_a_failed_connect_counts_for_nothing(make: Maker) -> None:
 
 @pytest.mark.parametrize("how", ["invalidate", "detach"])
 async def test_a_lost_connection_frees_its_place(make: Maker, how: str) -> None:
-    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.5)
+    engine = make(pool_size=1, max_overflow=0, pool_timeout=5)
     connection = await engine.raw_connection()
     await greenlet_spawn(getattr(connection, how))
     assert engine.pool.checkedout() == 0

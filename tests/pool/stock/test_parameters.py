@@ -66,7 +66,7 @@ async def test_a_blocking_engine_is_refused(make: Maker, pool_class: type[Pool])
 
 
 async def test_pool_size_and_max_overflow_are_the_bound(make: Maker) -> None:
-    engine = make(pool_size=2, max_overflow=1, pool_timeout=0.02)
+    engine = make(pool_size=2, max_overflow=1, pool_timeout=0.3)
     async with holding(engine, 3):
         with pytest.raises(exc.TimeoutError):
             await engine.connect()
@@ -85,7 +85,7 @@ async def test_max_overflow_minus_1_is_no_bound(make: Maker) -> None:
         assert (engine.pool.size(), engine.pool.overflow(), engine.pool.checkedout()) == (1, 11, 12)
 
 
-@pytest.mark.parametrize("timeout", [0, 0.05])
+@pytest.mark.parametrize("timeout", [0, 0.3])
 async def test_pool_timeout_is_how_long_a_caller_waits(make: Maker, timeout: float) -> None:
     engine = make(pool_size=1, max_overflow=0, pool_timeout=timeout)
     assert engine.pool.timeout() == timeout
@@ -111,9 +111,9 @@ async def test_whoever_waits_gets_what_comes_back(make: Maker) -> None:
 
 
 async def test_a_free_place_is_used_however_long_others_held_theirs(make: Maker) -> None:
-    engine = make(pool_size=2, max_overflow=0, pool_timeout=0.3)
+    engine = make(pool_size=2, max_overflow=0, pool_timeout=0.5)
     async with holding(engine, 1):
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(1.2)
     async with holding(engine, 2):
         pass
 
@@ -247,7 +247,7 @@ async def test_settings_from_a_configuration_file_are_text(make: Maker) -> None:
 
 
 async def test_a_connection_taken_by_two_statements_is_one(make: Maker) -> None:
-    engine = make(pool_size=1, max_overflow=0, pool_timeout=0.1)
+    engine = make(pool_size=1, max_overflow=0, pool_timeout=5)
     async with engine.begin() as connection:
         for _ in range(3):
             assert (await connection.execute(SELECT)).scalar() == 1
