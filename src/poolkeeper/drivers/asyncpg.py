@@ -71,6 +71,9 @@ class Asyncpg:
             # Its finaliser asks is_closed(), which asks this.
             driver_connection._aborted = True
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:
+        return bool(driver_connection.is_in_transaction())
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:
         return stands_by(getattr(driver_connection.get_settings(), "in_hot_standby", None))
 

@@ -79,6 +79,10 @@ class Driver(Protocol):
         """
         ...
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:
+        """Whether the end of a transaction has anything to send. No I/O; True where that cannot be told."""
+        ...
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:
         """Whether the server has told that it is a standby, which takes no writes. No I/O; None where it tells nothing.
 

@@ -41,6 +41,9 @@ class Generic:
             return bool(driver_connection.is_closed())
         return False
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
+        return True
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 

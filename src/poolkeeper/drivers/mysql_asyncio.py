@@ -63,6 +63,9 @@ class MysqlAsyncio:
             # Their finalisers close what is still there, with a loop that is not.
             driver_connection._writer = None
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
+        return True
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 

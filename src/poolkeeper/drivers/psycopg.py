@@ -80,6 +80,9 @@ class Psycopg:
         with contextlib.suppress(Exception):
             driver_connection.pgconn.finish()
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:
+        return bool(driver_connection.pgconn.transaction_status)
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:
         reported = driver_connection.pgconn.parameter_status(b"in_hot_standby")
         return None if reported is None else stands_by(reported.decode())

@@ -68,5 +68,8 @@ class Pymysql:
     def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
         release(self.socket_of(driver_connection), keep_session=keep_session)
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
+        return True
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None

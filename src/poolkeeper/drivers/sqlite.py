@@ -48,6 +48,9 @@ class Pysqlite:
         else:
             driver_connection.close()
 
+    def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
+        return True
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 

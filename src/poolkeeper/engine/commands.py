@@ -71,7 +71,7 @@ class Commands:
         for name in _STATEMENTS:
             self._wrap(engine.dialect, name, _connection_of_statement, exclusive=False)
         for name in _ENDINGS:
-            self._wrap(engine.dialect, name, _driver_connection, exclusive=not self._driver.serialises_commands)
+            self._wrap_ending(engine.dialect, name)
         for name in _OTHERS:
             self._wrap(engine.dialect, name, _driver_connection, exclusive=False)
         self._wrap(engine.dialect, "do_ping", _driver_connection, exclusive=False, timeout=self._ping_timeout)
@@ -92,6 +92,21 @@ class Commands:
         for command in awaited:
             self._cut_off(command, seconds)
         return bool(awaited)
+
+    def _wrap_ending(self, dialect: Dialect, name: str) -> None:
+        """A checkout that executed nothing ends with nothing to send, and pays for no guard."""
+        unguarded = getattr(dialect, name)
+        self._wrap(dialect, name, _driver_connection, exclusive=not self._driver.serialises_commands)
+        guarded, running, is_in_transaction = getattr(dialect, name), self._running, self._driver.is_in_transaction
+
+        def end(dbapi_connection: Any) -> None:
+            raw = _driver_connection(dbapi_connection)
+            if id(raw) in running or is_in_transaction(raw):
+                guarded(dbapi_connection)
+            else:
+                unguarded(dbapi_connection)
+
+        setattr(dialect, name, end)
 
     def _wrap(
         self,
