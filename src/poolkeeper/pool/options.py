@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import exc
 
@@ -52,7 +54,7 @@ class Options:
 
 def _problems(options: Options) -> list[str]:
     limits = options.limits
-    at_least_zero = {
+    at_least_zero: dict[str, object] = {
         "pool_size": limits.pool_size,
         "min_idle": limits.min_idle,
         "timeout": options.timeout,
@@ -62,22 +64,37 @@ def _problems(options: Options) -> list[str]:
         "max_idle": options.max_idle,
         "max_waiting": options.max_waiting,
     }
-    above_zero = {
+    above_zero: dict[str, object] = {
         "connects_at_once": limits.connects_at_once,
         "ping_timeout": options.ping_timeout,
         "keepalive": options.keepalive,
         "client_timeout": options.client_timeout,
     }
-    found = [f"{name} is {value}, it must be at least 0" for name, value in at_least_zero.items() if _below(value, 0)]
-    found += [
-        f"{name} is {value}, it must be above 0" for name, value in above_zero.items() if value == 0 or _below(value, 0)
+    any_number: dict[str, object] = {
+        "max_overflow": limits.max_overflow,
+        "recycle": options.recycle,
+        "recycle_jitter": options.recycle_jitter,
+    }
+    found = [
+        f"{name} is {value!r}, a number is needed"
+        for name, value in (at_least_zero | above_zero | any_number).items()
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)))
     ]
+    return found or [*_out_of_bounds(at_least_zero, above_zero), *_contradictions(options)]
+
+
+def _out_of_bounds(at_least_zero: dict[str, Any], above_zero: dict[str, Any]) -> Iterator[str]:
+    for name, value in at_least_zero.items():
+        if value is not None and value < 0:
+            yield f"{name} is {value}, it must be at least 0"
+    for name, value in above_zero.items():
+        if value is not None and value <= 0:
+            yield f"{name} is {value}, it must be above 0"
+
+
+def _contradictions(options: Options) -> Iterator[str]:
+    limits = options.limits
     if not 0 <= options.recycle_jitter < 1:
-        found.append(f"recycle_jitter is {options.recycle_jitter}, it is a share: from 0 up to, but not, 1")
+        yield f"recycle_jitter is {options.recycle_jitter}, it is a share: at least 0, and below 1"
     if 0 < limits.pool_size < limits.min_idle:
-        found.append(f"min_idle is {limits.min_idle}, more than pool_size {limits.pool_size} can keep")
-    return found
-
-
-def _below(value: float | None, bound: float) -> bool:
-    return value is not None and value < bound
+        yield f"min_idle is {limits.min_idle}, more than pool_size {limits.pool_size} can keep"
