@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock test-oldest debian-packages clean
+.PHONY: help demo test bench check fmt lock test-oldest debian-packages clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,6 +17,9 @@ demo: $(VENV)/.demo ## Run the reference service under load on a real PostgreSQL
 
 test: $(VENV)/.dev debian-packages ## Run the whole suite (ARGS="-k name")
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+bench: $(VENV)/.dev ## Measure the pools side by side, in about ten minutes (ARGS="fairness spike --check")
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types, import contracts, size budgets
 	$(BIN)/ruff check .
