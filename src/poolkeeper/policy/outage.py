@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FIRST_DELAY = 0.005
 # Who waits is served this long after the database is back, at the latest.
-PATIENT_DELAY = 0.2
+PATIENT_DELAY = 0.15
 # Nobody waits any more: one attempt a second notices the end of an outage soon, and burdens nobody.
 IDLE_DELAY = 1.0
 # So many refusals in a row, of a kind that waiting does not cure, are no accident.
