@@ -278,3 +278,32 @@ def test_arrivals_and_departures_do_not_walk_the_queue():
         queue.give_back("a")
     assert not queue.waiting
     assert _CountedWaiting.steps == 0
+
+
+def test_replacements_keep_to_connects_at_once_and_wait_for_the_end_of_a_suspension():
+    scene = Scene()
+    queue = queue_of(scene, "a", "b", "c", connects_at_once=1)
+    for entry in "abc":
+        queue.withdraw(entry)
+    queue.suspended = True
+    queue.closed(reopen=True)
+    assert scene.opening == 0
+    queue.suspended = False
+    queue.closed(reopen=True)
+    assert scene.opening == 1
+    queue.connected("d")
+    assert scene.opening == 2
+    queue.connected("e")
+    queue.closed()
+    assert (scene.opening, len(queue.idle)) == (2, 2)
+
+
+def test_a_place_that_is_taken_meanwhile_needs_no_replacement():
+    scene = Scene()
+    queue = queue_of(scene, "a", pool_size=1)
+    queue.withdraw("a")
+    queue.join("first")
+    queue.closed(reopen=True)
+    queue.connected("b")
+    queue.vanished()
+    assert scene.opening == 1

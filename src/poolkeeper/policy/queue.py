@@ -77,6 +77,7 @@ class Queue(Generic[W, E]):
         "_capacity",
         "_lifo",
         "_limits",
+        "_owed",
         "_settling",
         "checking",
         "closing",
@@ -122,6 +123,8 @@ class Queue(Generic[W, E]):
         self._limits = limits
         self._capacity = limits.capacity
         self.connects_at_once = limits.connects_at_once
+        # Replacements that wait for their turn to connect; they were for the old bounds.
+        self._owed = 0
 
     # Callers
 
@@ -213,9 +216,7 @@ class Queue(Generic[W, E]):
     def closed(self, *, reopen: bool = False) -> None:
         """A closing connection is gone; with `reopen` another is opened in its place, whoever needs it."""
         self.closing -= 1
-        if reopen and (self._capacity is None or self.open < self._capacity):
-            self.connecting += 1
-            self._actions.open()
+        self._owed += reopen
         self.settle()
 
     def _arrive(self, entry: E) -> None:
@@ -267,12 +268,13 @@ class Queue(Generic[W, E]):
         self._actions.hand_over(waiter, entry)
 
     def _grow(self) -> None:
-        while (
-            self.connecting < self.connects_at_once
-            and not self.suspended
-            and (self._capacity is None or self.open < self._capacity)
-            and self._wants_more()
-        ):
+        while not self.suspended and (self._owed or self._wants_more()):
+            if self._capacity is not None and self.open >= self._capacity:
+                self._owed = 0
+                return
+            if self.connecting >= self.connects_at_once:
+                return
+            self._owed = max(0, self._owed - 1)
             self.connecting += 1
             self._actions.open()
 
