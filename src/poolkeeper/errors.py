@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import exc
 
@@ -29,8 +29,9 @@ class ConnectFailure(StrEnum):
 class ConnectFailed(exc.OperationalError):
     """A connection to the database could not be opened.
 
-    `reason` classifies it, `orig` (also the `__cause__`) is what the driver raised. Drivers disagree here: asyncpg lets
-    a bare `ConnectionRefusedError` out, psycopg an error without an SQLSTATE. This is one type for all of them.
+    `reason` classifies it, `orig` is what the driver raised. Drivers disagree here: asyncpg lets a bare
+    `ConnectionRefusedError` out, psycopg an error without an SQLSTATE. This is one type for all of them. Where one
+    failure concerns many callers, each gets a copy, with the first as its `__cause__`.
     """
 
     def __init__(self, reason: ConnectFailure, orig: BaseException, where: str) -> None:
@@ -38,6 +39,10 @@ class ConnectFailed(exc.OperationalError):
         self.reason = reason
         self.where = where
         self.add_detail(f"could not connect to {where}: {reason.value}")
+
+    def __reduce__(self) -> tuple[type[ConnectFailed], tuple[ConnectFailure, BaseException, str]]:
+        # A pool raises a copy for each of the callers that one failed connect concerns.
+        return ConnectFailed, (self.reason, cast("BaseException", self.orig), self.where)
 
 
 class CommandTimeout(exc.OperationalError):

@@ -49,7 +49,7 @@ class Store:
     server: Any
 
     def make(self, **settings: Any) -> Database:
-        return Database(self.url, **settings)
+        return Database(self.url, **{"min_idle": 0, **settings})
 
     @property
     def is_server(self) -> bool:

@@ -24,7 +24,7 @@ LARGE = f"{COUNTED} SELECT n, repeat('x', 20000) FROM c"
 INSERT = text("INSERT INTO note VALUES (1, 'x')")
 # Far above what ends by the deadline, far below what a silent peer would cost.
 PATIENCE = 8
-SETTINGS = {"statement_timeout": None, "command_timeout": 0.3, "pool_pre_ping": False, "pool_size": 5}
+SETTINGS = {"statement_timeout": None, "command_timeout": 0.3, "pool_pre_ping": False, "pool_size": 5, "min_idle": 0}
 
 awaiting = on(*POSTGRESQL, *MARIADB)
 blocking = on(*BLOCKING)
@@ -122,10 +122,11 @@ async def test_returning_a_connection_with_an_open_transaction_is_bounded(store:
 
 @pytest.mark.anyio
 @awaiting
-async def test_a_checkout_of_a_silent_idle_connection_takes_no_longer_than_connecting_may(
+async def test_a_checkout_of_a_silent_idle_connection_takes_no_longer_than_a_ping_may(
     store: Store, proxy: FaultProxy
 ) -> None:
-    async with behind(proxy, store, pool_pre_ping=True, command_timeout=None, connect_timeout=0.5) as database:
+    settings = {"pool_pre_ping": True, "ping_after": 0, "command_timeout": None, "connect_timeout": 0.5}
+    async with behind(proxy, store, **settings) as database:
         proxy.drop("existing")
         async with asyncio.timeout(20), database.session() as session:
             await session.execute(SELECT)

@@ -28,16 +28,17 @@ async def test_a_failure_to_connect_is_an_operational_error_with_a_reason_and_no
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = elsewhere(store, password="s3cr3t-pw", port=unused.getsockname()[1])
-        async with Database(url) as database:
+        async with Database(url, min_idle=0, connect_grace=0) as database:
             with pytest.raises(exc.OperationalError) as failed:
                 async with database.session() as session:
                     await session.execute(SELECT)
-            assert database.connectivity.failure is failed.value
+            assert database.connectivity.failure is failed.value.__cause__
             assert database.snapshot().in_use == 0
     error = failed.value
     assert isinstance(error, ConnectFailed)
     assert error.reason is ConnectFailure.REFUSED
-    assert error.__cause__ is error.orig
+    assert isinstance(error.__cause__, ConnectFailed)
+    assert error.__cause__.__cause__ is error.orig is error.__cause__.orig
     told = f"{error} {error!r} {''.join(traceback.format_exception(error))} {database!r}"
     assert "s3cr3t-pw" not in told
     assert "could not connect to" in told
@@ -53,7 +54,7 @@ def test_a_blocking_failure_to_connect_is_the_same(store: Store) -> None:
 
 @on(*POSTGRESQL, *MARIADB)
 async def test_a_listener_that_rotates_credentials_still_runs(store: Store) -> None:
-    async with Database(elsewhere(store, database="not_this_one")) as database:
+    async with Database(elsewhere(store, database="not_this_one"), min_idle=0) as database:
 
         @event.listens_for(database.engine.sync_engine, "do_connect")
         def rotate(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:

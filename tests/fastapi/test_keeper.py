@@ -27,7 +27,7 @@ from poolkeeper.fastapi import HealthPaths, Keeper
 @pytest.fixture
 def keeper() -> Keeper:
     """A Keeper whose database refuses connections."""
-    return Keeper(Database(f"postgresql+asyncpg://me@127.0.0.1:{closed_port()}/x"))
+    return Keeper(Database(f"postgresql+asyncpg://me@127.0.0.1:{closed_port()}/x", min_idle=0))
 
 
 def closed_port() -> int:

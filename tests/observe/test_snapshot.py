@@ -11,6 +11,7 @@ from tests.database.stores import AIOSQLITE, MARIADB, POSTGRESQL, Store, on
 from tests.servers import left_after_a_moment
 
 from poolkeeper import Database, PoolSnapshot
+from poolkeeper.model import CloseReason
 from poolkeeper.observe import current_scope
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,8 @@ async def test_the_numbers_are_the_servers_own_under_concurrency(store: Store) -
         assert max(pool.in_use for pool in snapshots) == 5
         assert any(pool.saturated for pool in snapshots)
         assert all(pool.capacity == 5 and pool.in_use + pool.idle <= 5 for pool in snapshots)
-        assert all(len(pool.holders) == pool.in_use for pool in snapshots)
+        # A connection that was just handed over is in use a moment before its caller runs.
+        assert all(len(pool.holders) <= pool.in_use for pool in snapshots)
         assert numbers(database) == (0, 5, 0)
         assert len(store.connections()) == 5
 
@@ -57,12 +59,13 @@ async def test_an_invalidated_connection_is_neither_idle_nor_in_use(store: Store
             await lost.invalidate()
             assert numbers(database)[1] == 0
         assert numbers(database) == (0, 1, 0)
-        # The empty place is first in line, and gets a new connection.
+        pool = database.snapshot()
+        assert (pool.opened, pool.closed) == (2, {CloseReason.INVALIDATED: 1})
         async with database.session() as session:
             await session.execute(SELECT)
-            assert numbers(database) == (1, 1, 0)
-        await asyncio.to_thread(left_after_a_moment, lambda: store.connections()[2:])
-        assert len(store.connections()) == 2
+            assert numbers(database) == (1, 0, 0)
+        await asyncio.to_thread(left_after_a_moment, lambda: store.connections()[1:])
+        assert len(store.connections()) == 1
 
 
 # SQLAlchemy leaves a detached connection of psycopg to the garbage collector.

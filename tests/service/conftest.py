@@ -28,6 +28,6 @@ def tables(fresh_database: FreshDatabase) -> FreshDatabase:
 @pytest.fixture
 def make_database(tables: FreshDatabase, driver: str) -> Callable[..., Database]:
     def make(**settings: object) -> Database:
-        return Database(tables.url(driver), **settings)
+        return Database(tables.url(driver), **{"min_idle": 0, **settings})  # type: ignore[arg-type]
 
     return make

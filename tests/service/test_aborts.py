@@ -75,7 +75,7 @@ async def abort_many(port: int, path: str, seed: int) -> None:
 def test_a_thousand_aborts_leave_no_slot_out_and_no_backend_behind(
     tables: FreshDatabase, driver: str, path: str, with_middleware: bool
 ) -> None:
-    database = Database(tables.url(driver), pool_size=POOL_SIZE, pool_timeout=30)
+    database = Database(tables.url(driver), pool_size=POOL_SIZE, pool_timeout=30, min_idle=0)
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     with serve(aborted_app(database, with_middleware=with_middleware)) as served:

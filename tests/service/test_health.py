@@ -89,7 +89,7 @@ def test_the_database_probe_does_not_queue_behind_an_exhausted_pool(make_databas
 def test_an_unreachable_database_is_named_by_kind_only(tables: FreshDatabase, driver: str) -> None:
     url = tables.url(driver)
     with FaultProxy(tables.server.host, tables.server.port) as proxy:
-        database = Database(proxy.url(url))
+        database = Database(proxy.url(url), min_idle=0)
         with serve(app_with(database)) as served:
             assert httpx.get(f"{served.url}/health/db").status_code == 200
             proxy.refuse()
@@ -109,7 +109,7 @@ def test_an_unreachable_database_is_named_by_kind_only(tables: FreshDatabase, dr
 
 def test_a_silent_database_costs_a_probe_no_more_than_the_health_timeout(tables: FreshDatabase, driver: str) -> None:
     with FaultProxy(tables.server.host, tables.server.port) as proxy:
-        database = Database(proxy.url(tables.url(driver)), health_timeout=0.3)
+        database = Database(proxy.url(tables.url(driver)), min_idle=0, health_timeout=0.3)
         with serve(app_with(database)) as served:
             assert httpx.get(f"{served.url}/health/db").status_code == 200
             proxy.drop()

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import pytest
@@ -19,6 +19,8 @@ from poolkeeper.fastapi import Keeper
 from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
 MakeDatabase = Callable[..., Database]
+# Neither the start nor the requests wait for a database that is not there.
+AWAY: dict[str, Any] = {"min_idle": 0, "connect_grace": 0}
 
 
 def app_with(database: Database) -> FastAPI:
@@ -63,27 +65,27 @@ def closed_port() -> int:
 
 
 def test_a_refused_connection_is_told_apart(driver: str) -> None:
-    with serve(app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x"))) as served:
+    with serve(app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x", **AWAY))) as served:
         response = httpx.get(f"{served.url}/sleep/0")
     assert problem(response) == "connect-refused"
     assert "Retry-After" in response.headers
 
 
 def test_an_unknown_host_is_told_apart(driver: str) -> None:
-    with serve(app_with(Database(f"postgresql+{driver}://me@no-such-host.invalid/x"))) as served:
+    with serve(app_with(Database(f"postgresql+{driver}://me@no-such-host.invalid/x", **AWAY))) as served:
         assert problem(httpx.get(f"{served.url}/sleep/0", timeout=20)) == "connect-dns"
 
 
 def test_a_server_that_never_answers_is_a_connect_timeout(tables: FreshDatabase, driver: str) -> None:
     with FaultProxy(tables.server.host, tables.server.port) as proxy:
         proxy.accept_and_hang()
-        with serve(app_with(Database(proxy.url(tables.url(driver)), connect_timeout=0.3))) as served:
+        with serve(app_with(Database(proxy.url(tables.url(driver)), connect_timeout=0.3, **AWAY))) as served:
             assert problem(httpx.get(f"{served.url}/sleep/0")) == "connect-timeout"
 
 
 def test_tls_that_the_server_does_not_speak_is_told_apart(tables: FreshDatabase, driver: str) -> None:
     demand = {"asyncpg": "?ssl=require", "psycopg": "?sslmode=require"}[driver]
-    with serve(app_with(Database(tables.url(driver) + demand))) as served:
+    with serve(app_with(Database(tables.url(driver) + demand, **AWAY))) as served:
         assert problem(httpx.get(f"{served.url}/sleep/0")) == "connect-tls"
 
 
@@ -91,19 +93,18 @@ def test_wrong_credentials_and_too_many_connections_are_told_apart(driver: str) 
     with EmbeddedPostgres(auth="scram-sha-256", max_connections=10, settings={"max_wal_senders": "2"}) as server:
         server.execute("CREATE ROLE app LOGIN PASSWORD 'right' CONNECTION LIMIT 1")
         good = server.url(driver).replace(server.url(driver).split("//")[1].split("@")[0], "app:right")
-        with serve(app_with(Database(good.replace(":right@", ":wrong@")))) as served:
+        with serve(app_with(Database(good.replace(":right@", ":wrong@"), **AWAY))) as served:
             refused = httpx.get(f"{served.url}/sleep/0")
-        database = Database(good)
-        with serve(app_with(database)) as served:
-            holder = threading.Thread(target=httpx.get, args=(f"{served.url}/sleep/1",))
-            holder.start()
-            wait_until(lambda: database.snapshot().in_use == 1)
+        first, second = Database(good, min_idle=0), Database(good, **AWAY)
+        with serve(app_with(first)) as holding, serve(app_with(second)) as served:
+            assert httpx.get(f"{holding.url}/sleep/0").status_code == 200
             crowded = httpx.get(f"{served.url}/sleep/0")
-            holder.join()
+            full = httpx.get(f"{served.url}/health/ready")
     assert problem(refused) == "connect-authentication"
     assert "Retry-After" not in refused.headers
     assert "wrong" not in refused.text
     assert problem(crowded) == "connect-too-many-connections"
+    assert full.json()["reason"] == "connect-too-many-connections"
 
 
 def test_a_statement_timeout_is_told_apart(make_database: MakeDatabase) -> None:
@@ -113,7 +114,7 @@ def test_a_statement_timeout_is_told_apart(make_database: MakeDatabase) -> None:
 
 def test_a_query_on_a_black_holed_connection_ends_by_the_command_timeout(tables: FreshDatabase, driver: str) -> None:
     with FaultProxy(tables.server.host, tables.server.port) as proxy:
-        database = Database(proxy.url(tables.url(driver)), statement_timeout=None, command_timeout=0.5)
+        database = Database(proxy.url(tables.url(driver)), min_idle=0, statement_timeout=None, command_timeout=0.5)
         tables.may_leave_backends = True  # nobody tells the server that the other end is gone
         with serve(app_with(database)) as served:
             answers: list[httpx.Response] = []
@@ -138,7 +139,7 @@ def test_an_ordinary_database_error_stays_a_500(make_database: MakeDatabase) -> 
 def test_the_apps_own_handler_wins_also_when_it_comes_later_or_names_a_base_class(
     driver: str, handled: type[Exception], is_async: bool
 ) -> None:
-    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x"))
+    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x", **AWAY))
 
     def teapot(_request: Request, _error: Exception) -> JSONResponse:
         return JSONResponse({"mine": True}, status_code=418)
@@ -152,7 +153,7 @@ def test_the_apps_own_handler_wins_also_when_it_comes_later_or_names_a_base_clas
 
 
 def test_a_catch_all_handler_is_no_answer_to_a_missing_connection(driver: str) -> None:
-    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x"))
+    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x", **AWAY))
     app.add_exception_handler(Exception, lambda _request, _error: JSONResponse({}, status_code=500))
     with serve(app) as served:
         assert problem(httpx.get(f"{served.url}/sleep/0")) == "connect-refused"

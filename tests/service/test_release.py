@@ -164,7 +164,7 @@ def test_a_generator_endpoint_with_sessions_of_its_own_works(make_database: Make
 
 
 def test_a_second_task_in_the_session_poisons_no_connection_for_others(tables: FreshDatabase, driver: str) -> None:
-    database = Database(tables.url(driver), pool_size=1)
+    database = Database(tables.url(driver), pool_size=1, min_idle=0)
     app, keeper = app_with(database)
 
     @app.get("/loose")

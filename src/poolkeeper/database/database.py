@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from copy import copy
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Self
@@ -19,9 +20,10 @@ from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
 from poolkeeper.database.ping import ping_within
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
-from poolkeeper.errors import PoolClosed
+from poolkeeper.errors import ConnectFailed, PoolClosed
 from poolkeeper.model import PoolSnapshot, Severity
 from poolkeeper.settings import DatabaseSettings
+from poolkeeper.settings.effective import Kind
 
 log = logging.getLogger("poolkeeper")
 
@@ -65,6 +67,13 @@ class Database:
     def from_env(cls, *, name: str = "default", **settings: Any) -> Self:
         """A database configured by `DATABASE_*` environment variables; arguments win over them."""
         return cls(name=name, **settings)
+
+    def expect(self, kind: Kind) -> None:
+        """Say that the service is going to use its engine of this kind ("async", "sync").
+
+        Of a driver that serves both, such as psycopg, `start()` warms up the pool for asyncio only if it is expected.
+        """
+        self._engines.expect(kind)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -128,7 +137,13 @@ class Database:
         pool = self.snapshot()
         exhausted = pool.idle == 0 and pool.capacity is not None and pool.in_use >= pool.capacity
         engine, commands = self._engines.unpooled() if exhausted else self._engines.working()
-        return await ping_within(self.settings.health_timeout if timeout is None else timeout, engine, commands)
+        try:
+            return await ping_within(self.settings.health_timeout if timeout is None else timeout, engine, commands)
+        except TimeoutError:
+            # A pool lets its callers wait while connects fail; here the reason is what is asked for.
+            if self.connectivity.failure is not None:
+                raise copy(self.connectivity.failure) from self.connectivity.failure
+            raise
 
     async def probe(self, timeout: float | None = None) -> float:
         """`ping()` over a new connection that never touches the pool."""
@@ -136,8 +151,36 @@ class Database:
         return await ping_within(self.settings.health_timeout if timeout is None else timeout, engine, commands)
 
     async def start(self) -> None:
-        """Open for sessions, and log the effective settings with their origins, and the warnings, secrets masked."""
-        self.state = State.READY
+        """Log the effective settings with their origins, and the warnings, secrets masked; then open `min_idle`
+        connections.
+
+        The service starts after `warm_up_timeout` seconds even where some are missing, with a warning that says how
+        many and why; they are opened in the background, as they are if this is cancelled. Sessions are given out
+        meanwhile; the state is READY at the end.
+        """
+        if self.state is State.CLOSED:
+            self._engines.reopen()
+        self.state = State.NEW
+        self._log_settings()
+        await self._warm_up()
+        # A shutdown may have begun meanwhile.
+        if self.state is State.NEW:
+            self.state = State.READY
+
+    async def _warm_up(self) -> None:
+        seconds = self.settings.warm_up_timeout
+        missing, error = await self._engines.warm_up(seconds)
+        if missing and seconds:
+            log.warning(
+                "%s: starting with %d of %d min_idle connections missing after %g s; last connect error: %s",
+                self.name,
+                missing,
+                self.settings.min_idle,
+                seconds,
+                _said(error),
+            )
+
+    def _log_settings(self) -> None:
         log.info("%s: settings in effect\n  %s", self.name, "\n  ".join(self.settings.report()))
         for finding in self.settings.findings:
             log.log(
@@ -146,8 +189,29 @@ class Database:
 
     def begin_shutdown(self) -> None:
         """Note that a shutdown has begun: readiness turns, while requests in flight still get their sessions."""
-        if self.state is State.READY:
+        if self.state is not State.CLOSED:
             self.state = State.DRAINING
+
+    def suspend(self) -> None:
+        """Hand out no connection until `resume()`, as for a planned failover; call it on the service's event loop.
+
+        Who has a connection keeps it, who asks waits, within `pool_timeout`. Like `resume` and `resize`, it acts on the
+        pool for asyncio. Raises `sqlalchemy.exc.InvalidRequestError` where that is not a `KeeperPool`, and
+        `SettingsRefused` if the URL's driver is not an asyncio one.
+        """
+        self._engines.keeper_pool.suspend()
+
+    def resume(self) -> None:
+        """Serve those who wait, in their order, and everybody after them."""
+        self._engines.keeper_pool.resume()
+
+    def resize(self, pool_size: int, max_overflow: int | None = None, min_idle: int | None = None) -> None:
+        """Change the bounds of the pool while it runs.
+
+        What is not given stays, and `min_idle` follows `pool_size` down. What is too many closes when it is idle.
+        `settings` go on telling what the service started with.
+        """
+        self._engines.keeper_pool.resize(pool_size, max_overflow, min_idle)
 
     async def close(self, deadline: float | None = None) -> bool:
         """Refuse new sessions, wait up to `deadline` seconds for those that are open, close every connection.
@@ -189,3 +253,10 @@ class Database:
             yield
         finally:
             self._sessions.discard(token)
+
+
+def _said(error: BaseException | None) -> str:
+    """In one line."""
+    if isinstance(error, ConnectFailed):
+        return f"could not connect to {error.where}: {error.reason} ({error.orig})"
+    return "none" if error is None else f"{type(error).__name__}: {error}"

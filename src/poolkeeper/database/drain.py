@@ -34,6 +34,10 @@ async def drain(engines: Sequence[PooledEngine], sessions_open: Callable[[], int
         deadline,
         "; ".join(str(checkout.holder(now)) for _, checkout in cut_off) or f"{sessions_open()} sessions without one",
     )
+    for pool in (engine.keeper_pool for engine in engines):
+        if pool is not None:
+            # Who waits gets nothing any more, least of all what the others are made to give back.
+            await pool.drain(0)
     for engine, checkout in cut_off:
         if checkout.task is None:
             # A thread cannot be cancelled, so there is nothing to wait for.

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
 from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
 from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
-from poolkeeper.model import PoolSnapshot
+from poolkeeper.model import CloseReason, PoolSnapshot
 from poolkeeper.observe import Checkouts
+from poolkeeper.pool import KeeperPool
 from poolkeeper.settings import EffectiveSettings
-
-_GRACE = 2.0
-_STEP = 0.01
+from poolkeeper.settings.effective import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,12 @@ class PooledEngine:
     engine: Engine
     commands: Commands
     checkouts: Checkouts
+
+    @property
+    def keeper_pool(self) -> KeeperPool | None:
+        """The pool of this moment, where it is ours: disposing of an engine gives it another."""
+        pool = self.engine.pool
+        return pool if isinstance(pool, KeeperPool) else None
 
 
 class Engines:
@@ -38,7 +43,13 @@ class Engines:
         self._settings = settings
         self._observer = observer
         self._session_class = session_class
+        self._asyncio_is_wanted = not settings.supports_sync
         self.pooled: list[PooledEngine] = []
+
+    def expect(self, kind: Kind) -> None:
+        """Note that the service is going to use its engine of this kind."""
+        if kind == "async":
+            self._asyncio_is_wanted = True
 
     @cached_property
     def asyncio(self) -> AsyncEngine:
@@ -60,6 +71,14 @@ class Engines:
     @cached_property
     def thread_makers(self) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
         return sync_makers(self.threads)
+
+    @property
+    def keeper_pool(self) -> KeeperPool:
+        """The pool for asyncio. Raises `InvalidRequestError` where it is one of SQLAlchemy's."""
+        pool = self.asyncio.sync_engine.pool
+        if not isinstance(pool, KeeperPool):
+            raise exc.InvalidRequestError(f"{type(pool).__name__} can neither be suspended nor resized")
+        return pool
 
     def working(self) -> tuple[AsyncEngine | Engine, Commands]:
         """The engine that the service works with: the one made first, or else the one that suits the driver."""
@@ -86,24 +105,44 @@ class Engines:
             in_use=sum(pool.in_use for pool in pools),
             idle=sum(pool.idle for pool in pools),
             waiting=sum(pool.waiting for pool in pools),
+            connecting=sum(pool.connecting for pool in pools),
+            checking=sum(pool.checking for pool in pools),
+            opened=sum(pool.opened for pool in pools),
+            closed=dict(sum((Counter(pool.closed) for pool in pools), Counter[CloseReason]())),
             holders=tuple(sorted((held for pool in pools for held in pool.holders), key=lambda held: -held.seconds)),
         )
 
+    async def warm_up(self, timeout: float) -> tuple[int, BaseException | None]:
+        """Open `min_idle` connections for up to `timeout` seconds; how many are missing then, and what kept them away.
+
+        A driver that serves threads too may be used for those alone: its asyncio pool is warmed up only where somebody
+        asked for it.
+        """
+        settings = self._settings
+        if not settings.min_idle or not (self._asyncio_is_wanted or "asyncio" in self.__dict__):
+            return 0, None
+        pool = self.asyncio.sync_engine.pool
+        if not isinstance(pool, KeeperPool):
+            return 0, None
+        return await pool.warm_up(timeout), pool.last_connect_error
+
+    def reopen(self) -> None:
+        """Give out connections again after `dispose()`."""
+        for pooled in self.pooled:
+            if pooled.keeper_pool is not None:
+                # A drained pool stays closed; the engine gets another.
+                pooled.engine.dispose()
+
     async def dispose(self) -> None:
-        """Close what is home now and the rest when it comes home; a few seconds, also on a silent network."""
+        """Close what is home now and the rest when it comes home; a few seconds, also on a silent network.
+
+        Our own pool gives out nothing from then on: callers get `PoolClosed`.
+        """
         for pooled in self.pooled:
             pooled.checkouts.discard_on_return()
             if pooled.engine.dialect.is_async:
-                await _dispose(self.asyncio, pooled.commands)
-        if "threads" in self.__dict__:
-            self.threads.dispose()
-
-
-async def _dispose(engine: AsyncEngine, commands: Commands) -> None:
-    # asyncpg waits for the server to end the session, as long as that takes.
-    disposing = asyncio.ensure_future(engine.dispose())
-    await asyncio.wait({disposing}, timeout=_GRACE)
-    while not disposing.done():
-        commands.cut_off(disposing, _GRACE)
-        await asyncio.wait({disposing}, timeout=_STEP)
-    disposing.result()
+                await self.asyncio.dispose()
+            else:
+                pooled.engine.dispose()
+            if (pool := pooled.keeper_pool) is not None:
+                await pool.drain(0)

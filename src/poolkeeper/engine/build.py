@@ -8,15 +8,29 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import NullPool, Pool, StaticPool
 
 from poolkeeper.drivers import ConnectOptions, Driver, driver_for
 from poolkeeper.engine.commands import Commands
 from poolkeeper.engine.commits import refuse_lost_commits
 from poolkeeper.engine.connects import ConnectObserver, classify_connects
 from poolkeeper.engine.deadlines import LoopTimers, Timers, thread_timers
-from poolkeeper.pool import MeasuredAsyncQueuePool, MeasuredNullPool, MeasuredQueuePool, MeasuredStaticPool
+from poolkeeper.pool import KeeperPool, MeasuredQueuePool
 from poolkeeper.settings import EffectiveSettings
+
+_OF_KEEPER_POOL = (
+    "min_idle",
+    "max_idle",
+    "overflow_linger",
+    "max_waiting",
+    "client_timeout",
+    "ping_after",
+    "ping_timeout",
+    "keepalive",
+    "connects_at_once",
+    "connect_grace",
+    "recycle_jitter",
+)
 
 
 def build_async_engine(
@@ -30,7 +44,7 @@ def build_async_engine(
     settings.require("async")
     url = make_url(settings.url.secret)
     driver = driver_for(url, is_async=True)
-    pool = MeasuredAsyncQueuePool if pooled else MeasuredNullPool
+    pool = KeeperPool if pooled else NullPool
     engine = create_async_engine(url, **_engine_arguments(settings, driver, pool))
     return engine, _guard(engine.sync_engine, settings, driver, LoopTimers(), observer)
 
@@ -42,7 +56,7 @@ def build_sync_engine(
     settings.require("sync")
     url = make_url(settings.url.secret)
     driver = driver_for(url, is_async=False)
-    pool = MeasuredQueuePool if pooled else MeasuredNullPool
+    pool = MeasuredQueuePool if pooled else NullPool
     engine = create_engine(url, **_engine_arguments(settings, driver, pool))
     return engine, _guard(engine, settings, driver, thread_timers, observer)
 
@@ -72,18 +86,24 @@ def _engine_arguments(settings: EffectiveSettings, driver: Driver, pool: type[Po
         "echo_pool": settings.echo_pool,
         "hide_parameters": settings.hide_parameters,
     }
-    arguments |= _pool_arguments(settings, pool) | dict(settings.engine_options)
+    kind: type[Pool] = settings.engine_options.get("poolclass") or _kind(settings, pool)  # type: ignore[assignment]
     # The user's own pool class is for the pool; what looks past the pool must keep no connection.
-    return arguments | ({"poolclass": pool} if pool is MeasuredNullPool and settings.pool != "static" else {})
+    if pool is NullPool and settings.pool != "static":
+        kind = NullPool
+    return arguments | _pool_arguments(settings, kind) | dict(settings.engine_options) | {"poolclass": kind}
 
 
-def _pool_arguments(settings: EffectiveSettings, pool: type[Pool]) -> dict[str, Any]:
+def _kind(settings: EffectiveSettings, pool: type[Pool]) -> type[Pool]:
     if settings.pool == "static":
-        return {"poolclass": MeasuredStaticPool}
-    if settings.pool == "null" or pool is MeasuredNullPool:
-        return {"poolclass": MeasuredNullPool}
-    return {
-        "poolclass": pool,
+        # An in-memory SQLite database lives exactly as long as its connection.
+        return StaticPool
+    return NullPool if settings.pool == "null" else pool
+
+
+def _pool_arguments(settings: EffectiveSettings, kind: type[Pool]) -> dict[str, Any]:
+    if settings.pool != "queue" or kind is NullPool:
+        return {}
+    arguments: dict[str, Any] = {
         "pool_size": settings.pool_size,
         "max_overflow": settings.max_overflow,
         "pool_timeout": settings.pool_timeout,
@@ -91,6 +111,9 @@ def _pool_arguments(settings: EffectiveSettings, pool: type[Pool]) -> dict[str, 
         "pool_pre_ping": settings.pool_pre_ping,
         "pool_use_lifo": settings.pool_use_lifo,
     }
+    if issubclass(kind, KeeperPool):
+        arguments |= {name: getattr(settings, name) for name in _OF_KEEPER_POOL}
+    return arguments
 
 
 def _guard(
@@ -99,7 +122,6 @@ def _guard(
     driver.attach(engine, connect_options(settings))
     classify_connects(engine.dialect, str(settings.url), observer)
     refuse_lost_commits(engine)
-    # Whoever cannot answer a ping in the time it takes to connect anew is better replaced.
-    commands = Commands(driver, timers, settings.command_timeout, ping_timeout=settings.connect_timeout)
+    commands = Commands(driver, timers, settings.command_timeout, ping_timeout=settings.ping_timeout)
     commands.watch(engine)
     return commands

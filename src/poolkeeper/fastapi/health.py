@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from poolkeeper.database import Database, State
+from poolkeeper.errors import ConnectFailed, ConnectFailure
 from poolkeeper.fastapi.problems import problem_of
 
 # A database that was down is asked again at most this often (seconds), however many probes arrive.
@@ -80,7 +81,13 @@ class Health:
             if connectivity.failure is not None and time.monotonic() - self._asked >= _ASK_AGAIN_AFTER:
                 self._asked = time.monotonic()
                 await self._ask()
-        return None if connectivity.failure is None else reason_of(connectivity.failure)
+        failure = connectivity.failure
+        return None if failure is None or self._is_full_of_ours(failure) else reason_of(failure)
+
+    def _is_full_of_ours(self, failure: ConnectFailed) -> bool:
+        """A server without room for one more connection is no reason to stop using those that are open."""
+        pool = self._database.snapshot()
+        return failure.reason is ConnectFailure.TOO_MANY_CONNECTIONS and pool.idle + pool.in_use > 0
 
     async def _ask(self) -> None:
         try:

@@ -32,10 +32,22 @@ class Keeper:
         self._shutdown_delay = shutdown_delay
         self._installed = False
         dependencies = SessionDependencies(database)
-        self.write: Any = Depends(dependencies.write, scope="function")
-        self.read: Any = Depends(dependencies.read, scope="function")
+        self._write: Any = Depends(dependencies.write, scope="function")
+        self._read: Any = Depends(dependencies.read, scope="function")
         self.sync_write: Any = Depends(dependencies.sync_write, scope="function")
         self.sync_read: Any = Depends(dependencies.sync_read, scope="function")
+
+    @property
+    def write(self) -> Any:
+        """The dependency that gives an `AsyncSession`."""
+        self.database.expect("async")
+        return self._write
+
+    @property
+    def read(self) -> Any:
+        """The same for an `AsyncSession` that only reads."""
+        self.database.expect("async")
+        return self._read
 
     def install(self, app: FastAPI) -> None:
         """Add everything to the app: its own lifespan still runs, inside ours, and its own handlers win."""

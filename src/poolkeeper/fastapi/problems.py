@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from anyio import to_thread
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
 from poolkeeper.drivers import is_statement_timeout
-from poolkeeper.errors import CommandTimeout, ConnectFailed, ConnectFailure, PoolClosed
+from poolkeeper.errors import CommandTimeout, ConnectFailed, ConnectFailure, PoolClosed, PoolSaturated
 
 _TYPE = "urn:poolkeeper:problem:"
 _TRY_AGAIN_LATER = 1013  # the WebSocket close code of the same meaning (RFC 6455 registry)
@@ -55,6 +56,7 @@ _CONNECT = {
     ConnectFailure.OTHER: Problem("connect-failed", "No connection to the database could be opened.", 5),
 }
 _POOL_TIMEOUT = Problem("pool-timeout", "No database connection became free in time.", 1)
+_POOL_SATURATED = Problem("pool-saturated", "Too many wait for a database connection already.", 1)
 _SHUTTING_DOWN = Problem("shutting-down", "The service is shutting down.", 1)
 _STATEMENT_TIMEOUT = Problem("statement-timeout", "A statement took longer than the database allows.")
 _COMMAND_TIMEOUT = Problem("command-timeout", "The database stopped answering; whether the work was done is not known.")
@@ -69,6 +71,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return _CONNECT[error.reason]
         case CommandTimeout():
             return _COMMAND_TIMEOUT
+        case PoolSaturated():
+            return replace(_POOL_SATURATED, retry_after=max(1, math.ceil(error.retry_after)))
         case exc.TimeoutError():
             return _POOL_TIMEOUT
         case PoolClosed():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+from poolkeeper.model.pool_events import CloseReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,9 @@ class Holder:
 class PoolSnapshot:
     """The numbers of one pool at one moment; `holders` has the longest first.
 
-    `waiting` counts callers that asked and have no connection yet, be it for lack of a free one or because theirs is
-    still being opened. `capacity` is None for a pool without a limit (NullPool).
+    `waiting` counts callers that asked and have no connection yet, `connecting` the connections that are being opened,
+    `checking` those whose ping or close is under way. `opened` and `closed` (by reason) count since the pool was made.
+    `capacity` is None for a pool without a limit (NullPool). SQLAlchemy's own pools tell only what is open and waits.
     """
 
     name: str
@@ -34,6 +38,10 @@ class PoolSnapshot:
     in_use: int
     idle: int
     waiting: int
+    connecting: int = 0
+    checking: int = 0
+    opened: int = 0
+    closed: Mapping[CloseReason, int] = field(default_factory=dict[CloseReason, int])
     holders: tuple[Holder, ...] = field(default=(), repr=False)
 
     @property

@@ -14,7 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from poolkeeper.model import Holder, PoolSnapshot
 from poolkeeper.observe.request import current_scope, route_of
-from poolkeeper.pool import Measured
+from poolkeeper.observe.stock_pools import StockCounts
+from poolkeeper.pool import KeeperPool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +40,12 @@ class Checkouts:
         self._engine = engine
         self._open: dict[ConnectionPoolEntry, Checkout] = {}
         self._unwanted: set[ConnectionPoolEntry] = set()
-        # Connections, not records: a pool keeps the record of a connection that it had to discard.
-        self._connected: set[int] = set()
-        event.listen(engine, "connect", self._connect)
-        event.listen(engine, "close", self._close)
+        self._stock = StockCounts(engine)
+        if isinstance(engine.pool, KeeperPool):
+            self._plain_description = engine.pool.describe_holder
+            engine.pool.describe_holder = self._describe
+        else:
+            self._stock.listen()
         event.listen(engine, "checkout", self._checked_out)
         event.listen(engine, "checkin", self._returned)
         event.listen(engine, "detach", self._detached)
@@ -54,29 +57,33 @@ class Checkouts:
     def discard_on_return(self) -> None:
         """Close the connections that are out now when they come back, instead of keeping them.
 
-        `Engine.dispose()` forgets them: they return to a pool that nobody uses or closes any more.
+        `Engine.dispose()` of a stock pool forgets them: they return to a pool that nobody uses or closes any more.
         """
-        self._unwanted.update(self._open)
+        if not isinstance(self._engine.pool, KeeperPool):
+            self._unwanted.update(self._open)
 
     def snapshot(self, name: str) -> PoolSnapshot:
         """The pool's numbers and holders at this moment."""
-        now, pool = time.monotonic(), self._engine.pool
-        measured = pool if isinstance(pool, Measured) else None
+        now = time.monotonic()
         holders = tuple(checkout.holder(now) for checkout in self.open())
+        pool = self._engine.pool
+        counts = pool.counts() if isinstance(pool, KeeperPool) else self._stock.counts(len(holders))
         return PoolSnapshot(
             name=name,
-            capacity=measured.capacity if measured else None,
-            in_use=len(holders),
-            idle=max(0, len(self._connected) - len(holders)),
-            waiting=measured.waiting if measured else 0,
+            capacity=counts.capacity,
+            in_use=counts.in_use,
+            idle=counts.idle,
+            waiting=counts.waiting,
+            connecting=counts.connecting,
+            checking=counts.checking,
+            opened=counts.opened,
+            closed=counts.closed,
             holders=holders,
         )
 
-    def _connect(self, dbapi: object, _record: ConnectionPoolEntry) -> None:
-        self._connected.add(id(dbapi))
-
-    def _close(self, dbapi: object, _record: ConnectionPoolEntry) -> None:
-        self._connected.discard(id(dbapi))
+    def _describe(self, record: Any) -> str:
+        checkout = self._open.get(record)
+        return str(checkout.holder(time.monotonic())) if checkout is not None else self._plain_description(record)
 
     def _checked_out(self, _dbapi: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
         self._open[record] = Checkout(
@@ -93,10 +100,8 @@ class Checkouts:
             self._unwanted.discard(record)
             record.invalidate()
 
-    def _detached(self, dbapi: object, record: ConnectionPoolEntry) -> None:
-        # From here on it is its holder's alone; the pool neither counts nor closes it.
+    def _detached(self, _dbapi: object, record: ConnectionPoolEntry) -> None:
         self._open.pop(record, None)
-        self._close(dbapi, record)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

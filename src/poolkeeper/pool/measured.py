@@ -1,32 +1,27 @@
-"""SQLAlchemy's pools, able to tell their limit and how many callers are without a connection.
+"""SQLAlchemy's pool for threads, able to tell its limit and how many callers wait.
 
 No pool event marks the beginning of a wait, so that count has to be taken where the call comes in.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, PoolProxiedConnection, QueuePool, StaticPool
-
-if TYPE_CHECKING:
-    _Base = Pool
-else:
-    _Base = object
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 
-class Measured(_Base):
-    """Mixin for a `Pool`."""
+class MeasuredQueuePool(QueuePool):
+    """The bounded pool of an `Engine`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A set of tokens, not a number: `+=` loses counts when threads of a sync engine meet in it.
+        # A set of tokens, not a number: `+=` loses counts when threads meet in it.
         self._asking: set[object] = set()
 
     @property
     def capacity(self) -> int | None:
-        """The most connections that this pool opens, or None where it knows no limit."""
-        return None
+        """The most connections that this pool opens, or None without a limit."""
+        return None if self._max_overflow < 0 else self.size() + self._max_overflow
 
     @property
     def waiting(self) -> int:
@@ -40,27 +35,3 @@ class Measured(_Base):
             return super().connect()
         finally:
             self._asking.discard(token)
-
-
-class MeasuredQueuePool(Measured, QueuePool):
-    """The bounded pool of an `Engine`, for threads."""
-
-    @property
-    def capacity(self) -> int | None:
-        return None if self._max_overflow < 0 else self.size() + self._max_overflow
-
-
-class MeasuredAsyncQueuePool(MeasuredQueuePool, AsyncAdaptedQueuePool):
-    """The bounded pool of an `AsyncEngine`."""
-
-
-class MeasuredNullPool(Measured, NullPool):
-    """No pool: a connection per checkout."""
-
-
-class MeasuredStaticPool(Measured, StaticPool):
-    """One connection for everybody: an in-memory SQLite database lives exactly as long as its connection."""
-
-    @property
-    def capacity(self) -> int | None:
-        return 1
