@@ -46,6 +46,16 @@ def test_the_connection_used_last_is_taken_first():
     assert queue.in_use == 2
 
 
+@pytest.mark.parametrize(("lifo", "order"), [(True, ["a", "new", "pinged"]), (False, ["a", "new", "pinged"])])
+def test_what_arrives_unasked_is_handed_out_last(*, lifo: bool, order: list[str]):
+    queue = queue_of(Scene(), "pinged", "a", lifo=lifo)
+    queue.connecting = 1
+    queue.reserve("pinged")
+    queue.connected("new")
+    queue.checked("pinged")
+    assert [queue.take() for _ in range(3)] == order
+
+
 def test_first_in_first_out_on_request():
     queue = queue_of(Scene(), "a", "b", lifo=False)
     assert [queue.take(), queue.take()] == ["a", "b"]

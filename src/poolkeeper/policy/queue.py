@@ -223,9 +223,12 @@ class Queue(Generic[W, E]):
         # It answered just now. To ask again, as a look may want, would never end.
         if self.waiting and not self.suspended and self._actions.look(entry) is not Verdict.GONE:
             self._give(entry)
+        elif self._lifo:
+            # Nobody waits for it, so it is handed out last: those that are used have their statements prepared, and a
+            # ping does not make an idle one a used one.
+            self.idle.appendleft(entry)
         else:
-            # Most recently heard from, so next to be handed out.
-            self._put(entry)
+            self.idle.append(entry)
         self.settle()
 
     # The decision
