@@ -123,7 +123,11 @@ def keeper_pool_of(pool: Pool) -> KeeperPool:
 
 
 @asynccontextmanager
-async def of_asyncpg(url: str, *, pool_size: int, pool_timeout: float, min_size: int = 0) -> AsyncGenerator[Pool, None]:
+async def of_asyncpg(
+    url: str, *, pool_size: int, pool_timeout: float, min_size: int = 0, resets: bool = True
+) -> AsyncGenerator[Pool, None]:
+    """`resets`: as usual, with a round trip when a connection comes home."""
+
     async def connect(*args: Any, **kwargs: Any) -> Any:
         await pool.connecting()
         return await asyncpg.connect(*args, **kwargs)
@@ -140,7 +144,8 @@ async def of_asyncpg(url: str, *, pool_size: int, pool_timeout: float, min_size:
         await theirs.release(held)
 
     pool = Pool(connection, take, give_back)
-    theirs = await asyncpg.create_pool(_dsn(url), min_size=min_size, max_size=pool_size, connect=connect)
+    reset = None if resets else _nothing
+    theirs = await asyncpg.create_pool(_dsn(url), min_size=min_size, max_size=pool_size, connect=connect, reset=reset)
     try:
         yield pool
     finally:
@@ -187,6 +192,10 @@ async def of_psycopg(
         yield pool
     finally:
         await _say_goodbye(theirs.close(timeout=1))
+
+
+async def _nothing(_: Any) -> None:
+    pass
 
 
 async def _say_goodbye(closing: Awaitable[Any]) -> None:
