@@ -24,6 +24,7 @@ from poolkeeper import (
     Database,
     DatabaseSettings,
     PoolClosed,
+    PoolSaturated,
 )
 from poolkeeper.cli.app import app as command_line
 from poolkeeper.fastapi.problems import problem_of
@@ -137,11 +138,11 @@ def test_the_readme_names_every_problem_with_its_retry_after() -> None:
     listed = {row[0].strip("`"): row for row in table_rows(README, "Problem")}
     cause = OSError()
     told = [ConnectFailed(reason, cause, "somewhere") for reason in ConnectFailure]
-    for error in [*told, CommandTimeout(1, cause), PoolClosed()]:
+    for error in [*told, CommandTimeout(1, cause), PoolClosed(), PoolSaturated("full")]:
         problem = problem_of(error)
         assert problem is not None
         row = listed.pop(problem.kind)
-        assert row[1] == ("" if problem.retry_after is None else str(problem.retry_after))
+        assert row[1].removesuffix(" or more") == ("" if problem.retry_after is None else str(problem.retry_after))
         assert row[2] == f"`poolkeeper.{type(error).__name__}`"
     # tests/service raises these three, each through a real server.
     assert set(listed) == {"pool-timeout", "statement-timeout", "connection-lost"}
@@ -152,12 +153,12 @@ def test_the_readme_names_every_problem_with_its_retry_after() -> None:
 async def test_a_unit_of_work_takes_the_round_trips_of_the_table(postgres: EmbeddedPostgres, driver: str) -> None:
     table = {(row[0], row[1]): (int(row[2]), int(row[3])) for row in table_rows(LIFE, "Driver")}
     with FaultProxy(postgres.host, postgres.port) as proxy:
-        for column, ping in enumerate((True, False)):
-            database = Database(proxy.url(postgres.url(driver)), pool_size=1, pool_pre_ping=ping)
+        for column, ping_after in enumerate((60, 0)):
+            database = Database(proxy.url(postgres.url(driver)), pool_size=1, ping_after=ping_after)
             for name in ("session", "read_session"):
                 turns = [await turns_of(database, name, proxy) for _ in range(4)]
                 # The first ones open the connection and prepare the statement.
-                assert turns[-1] == table[driver, f"`{name}()`"][column], (name, ping, turns)
+                assert turns[-1] == table[driver, f"`{name}()`"][column], (name, ping_after, turns)
             await database.close()
 
 
@@ -171,11 +172,12 @@ async def turns_of(database: Database, session: str, proxy: FaultProxy) -> int:
 @pytest.mark.anyio
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 @pytest.mark.parametrize("session", ["session", "read_session"])
-async def test_an_idle_connection_whose_peer_fell_silent_costs_a_request_the_command_timeout_and_no_more(
+async def test_an_idle_connection_whose_peer_fell_silent_costs_a_request_the_ping_timeout_and_no_more(
     postgres: EmbeddedPostgres, driver: str, session: str
 ) -> None:
     with FaultProxy(postgres.host, postgres.port) as proxy:
-        database = Database(proxy.url(postgres.url(driver)), command_timeout=0.3, statement_timeout=None)
+        settings = {"command_timeout": 0.3, "statement_timeout": None, "min_idle": 0, "ping_after": 0}
+        database = Database(proxy.url(postgres.url(driver)), **settings)
         await turns_of(database, session, proxy)
         proxy.drop("existing")
         async with asyncio.timeout(10):

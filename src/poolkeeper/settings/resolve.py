@@ -44,6 +44,9 @@ def _origin_of(name: str, from_environment: Mapping[str, str]) -> Origin:
 def effective(given: DatabaseSettings) -> EffectiveSettings:
     """The effective settings, without findings."""
     draft = _Draft(given)
+    if draft.values["min_idle"] is None:
+        # Also where it was given as None: there is no such number of connections.
+        draft.origins["min_idle"] = Origin(OriginKind.DEFAULT)
     _apply_profile(draft)
     provider = _provider(given)
     if given.provider is None:
