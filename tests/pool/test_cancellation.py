@@ -219,10 +219,10 @@ async def play(place: Place, act: Act, way: str) -> None:
     )
     try:
         await act(Scene(place, engine, way))
-        await assert_soon_conserved(engine.pool, place)
+        await assert_soon_conserved(engine.pool, place.open_on_server)
         async with all_of(engine, 1):
-            await assert_soon_conserved(engine.pool, place)
-        await assert_soon_conserved(engine.pool, place)
+            await assert_soon_conserved(engine.pool, place.open_on_server)
+        await assert_soon_conserved(engine.pool, place.open_on_server)
         assert engine.pool.checkedout() == 0
     finally:
         place.let_go()
@@ -258,9 +258,9 @@ async def drain_cancelled(place: Place, way: str) -> None:
         await asyncio.sleep(0.01)
         assert not victim.task.done()
         await victim.struck()
-        await assert_soon_conserved(pool, place)
+        await assert_soon_conserved(pool, place.open_on_server)
     assert await pool.drain(PATIENCE) == 0
-    await assert_soon_conserved(pool, place)
+    await assert_soon_conserved(pool, place.open_on_server)
     await engine.dispose()
     await soon(lambda: place.open_on_server() == 0)
 
