@@ -191,7 +191,9 @@ def _connection_of_statement(_cursor: Any, _statement: str, *parameters_and_cont
 
 def _driver_connection(dbapi_connection: Any, *_args: Any, **_kwargs: Any) -> Any:
     # A pool proxy or an async adapter has it; a sync driver's connection is it.
-    return getattr(dbapi_connection, "driver_connection", dbapi_connection)
+    found = getattr(dbapi_connection, "driver_connection", dbapi_connection)
+    # A detached proxy knows only the adapter.
+    return found if found is not None else _driver_connection(dbapi_connection.dbapi_connection)
 
 
 def _met(late: Command, early: Command) -> ConcurrentSessionUse:
