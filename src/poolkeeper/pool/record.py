@@ -149,13 +149,16 @@ class KeeperRecord(_ConnectionRecord):
 
     def _opened(self) -> None:
         options, now = self.home.options, time.monotonic()
+        if not self.reopen:
+            # The one that takes another's place has been as useless for as long.
+            self.idle_since = now
         self.live, self.retired, self.reason, self.reopen = True, None, None, False
         self.raw = self.driver_connection
         descriptor = self.home.driver.socket_of(self.raw)
         self.look_at_socket = _poll_of(descriptor)
         self.host = self.home.host_at(_peer_of(descriptor))
         self.host.records.add(self)
-        self.born = self.heard = self.taken = self.idle_since = now
+        self.born = self.heard = self.taken = now
         self.due = self.expires = math.inf
         if options.recycle >= 0:
             self.expires = now + options.recycle
