@@ -7,7 +7,7 @@ import logging
 import socket
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 from tests.database.stores import AIOSQLITE, MARIADB, POSTGRESQL, Store, on
 from tests.servers import FreshDatabase
 
@@ -51,6 +51,8 @@ async def test_of_a_driver_for_both_the_asyncio_pool_is_warm_where_it_is_expecte
         _ = keeper.read if expected else keeper.sync_read
         async with database:
             assert len(store.connections()) == (3 if expected else 0)
+            await database.ping()
+            assert len(store.connections()) == (3 if expected else 1)
 
 
 @on(AIOSQLITE[0])
@@ -71,6 +73,20 @@ async def test_a_start_without_a_database_ends_and_says_what_is_missing_and_why(
     assert "refused" in line
     assert "s3cr3t" not in line
     assert "\n" not in line
+    await database.close()
+
+
+@on(*POSTGRESQL, *MARIADB)
+async def test_a_start_does_not_wait_for_what_waiting_does_not_cure(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = make_url(store.url).set(database="no_such_database").render_as_string(hide_password=False)
+    database = Database(url, pool_size=5, warm_up_timeout=30)
+    database.expect("async")
+    with caplog.at_level(logging.WARNING, "poolkeeper"):
+        async with asyncio.timeout(10):
+            await database.start()
+    assert "no-such-database" in caplog.text
     await database.close()
 
 

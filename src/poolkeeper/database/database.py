@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
@@ -71,7 +72,8 @@ class Database:
     def expect(self, kind: Kind) -> None:
         """Say that the service is going to use its engine of this kind ("async", "sync").
 
-        Of a driver that serves both, such as psycopg, `start()` warms up the pool for asyncio only if it is expected.
+        Of a driver that serves both, such as psycopg, `start()` warms up the pool for asyncio only if that is expected,
+        and `ping()` does not make an engine that is not.
         """
         self._engines.expect(kind)
 
@@ -154,8 +156,9 @@ class Database:
         """Log the effective settings with their origins, and the warnings, secrets masked; then open `min_idle`
         connections.
 
-        The service starts after `warm_up_timeout` seconds even where some are missing, with a warning that says how
-        many and why; they are opened in the background, as they are if this is cancelled. Sessions are given out
+        The service starts after `warm_up_timeout` seconds even where some are missing, or sooner where waiting does not
+        help (a wrong password), with a warning that says how many and why; they are opened in the background, as they
+        are if this is cancelled. Sessions are given out
         meanwhile; the state is READY at the end.
         """
         if self.state is State.CLOSED:
@@ -169,14 +172,15 @@ class Database:
 
     async def _warm_up(self) -> None:
         seconds = self.settings.warm_up_timeout
+        began = time.monotonic()
         missing, error = await self._engines.warm_up(seconds)
         if missing and seconds:
             log.warning(
-                "%s: starting with %d of %d min_idle connections missing after %g s; last connect error: %s",
+                "%s: starting with %d of %d min_idle connections missing after %.1f s; last connect error: %s",
                 self.name,
                 missing,
                 self.settings.min_idle,
-                seconds,
+                time.monotonic() - began,
                 _said(error),
             )
 

@@ -30,7 +30,7 @@ class Databases(Mapping[str, Database]):
         return len(self._databases)
 
     async def start(self) -> None:
-        """Start every database, all at the same time: none waits for another's connections."""
+        """Start every database, all at the same time; failures are raised together as an ExceptionGroup."""
         async with asyncio.TaskGroup() as group:
             for database in self.values():
                 group.create_task(database.start())

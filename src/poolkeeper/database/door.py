@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import exc
+from poolkeeper.errors import PoolTimeout
 
 
 class Door:
@@ -17,7 +17,7 @@ class Door:
     A request on a `def` endpoint keeps its connection from one worker thread to the next. Where others wait for a
     connection inside those threads, it gets none to go on with, and everybody stands still until `pool_timeout`.
 
-    `seats` is None for no limit, `seconds` the longest wait. Raises SQLAlchemy's `TimeoutError`, as the pool would.
+    `seats` is None for no limit, `seconds` the longest wait. Raises `PoolTimeout`, as the pool would.
     """
 
     def __init__(self, seats: int | None, seconds: float) -> None:
@@ -46,7 +46,7 @@ class Door:
             async with asyncio.timeout(self._seconds):
                 await free.acquire()
         except TimeoutError:
-            raise exc.TimeoutError(
+            raise PoolTimeout(
                 f"All {seats} connections are in use by endpoints on threads; none became free in {self._seconds:g} s."
             ) from None
         finally:

@@ -43,13 +43,12 @@ class Engines:
         self._settings = settings
         self._observer = observer
         self._session_class = session_class
-        self._asyncio_is_wanted = not settings.supports_sync
+        self._expected: set[Kind] = set()
         self.pooled: list[PooledEngine] = []
 
     def expect(self, kind: Kind) -> None:
         """Note that the service is going to use its engine of this kind."""
-        if kind == "async":
-            self._asyncio_is_wanted = True
+        self._expected.add(kind)
 
     @cached_property
     def asyncio(self) -> AsyncEngine:
@@ -81,9 +80,10 @@ class Engines:
         return pool
 
     def working(self) -> tuple[AsyncEngine | Engine, Commands]:
-        """The engine that the service works with: the one made first, or else the one that suits the driver."""
+        """The engine that the service works with: the one made first, or else the one that is expected or possible."""
         if not self.pooled:
-            _ = self.asyncio if self._settings.supports_async else self.threads
+            only_threads = not self._settings.supports_async or self._expected == {"sync"}
+            _ = self.threads if only_threads else self.asyncio
         first = self.pooled[0]
         return self.asyncio if first.engine.dialect.is_async else self.threads, first.commands
 
@@ -118,8 +118,8 @@ class Engines:
         A driver that serves threads too may be used for those alone: its asyncio pool is warmed up only where somebody
         asked for it.
         """
-        settings = self._settings
-        if not settings.min_idle or not (self._asyncio_is_wanted or "asyncio" in self.__dict__):
+        wanted = not self._settings.supports_sync or "async" in self._expected or "asyncio" in self.__dict__
+        if not wanted or not self._settings.min_idle:
             return 0, None
         pool = self.asyncio.sync_engine.pool
         if not isinstance(pool, KeeperPool):

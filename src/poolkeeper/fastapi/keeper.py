@@ -34,8 +34,8 @@ class Keeper:
         dependencies = SessionDependencies(database)
         self._write: Any = Depends(dependencies.write, scope="function")
         self._read: Any = Depends(dependencies.read, scope="function")
-        self.sync_write: Any = Depends(dependencies.sync_write, scope="function")
-        self.sync_read: Any = Depends(dependencies.sync_read, scope="function")
+        self._sync_write: Any = Depends(dependencies.sync_write, scope="function")
+        self._sync_read: Any = Depends(dependencies.sync_read, scope="function")
 
     @property
     def write(self) -> Any:
@@ -48,6 +48,18 @@ class Keeper:
         """The same for an `AsyncSession` that only reads."""
         self.database.expect("async")
         return self._read
+
+    @property
+    def sync_write(self) -> Any:
+        """The dependency that gives a `Session`."""
+        self.database.expect("sync")
+        return self._sync_write
+
+    @property
+    def sync_read(self) -> Any:
+        """The same for a `Session` that only reads."""
+        self.database.expect("sync")
+        return self._sync_read
 
     def install(self, app: FastAPI) -> None:
         """Add everything to the app: its own lifespan still runs, inside ours, and its own handlers win."""

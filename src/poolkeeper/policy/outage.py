@@ -45,8 +45,11 @@ class Outage:
         self.failures = 0
         self.error = None
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether waiting will not end it."""
+        return not self._curable and self.failures >= SURE_AFTER
+
     def is_lasting(self, now: float) -> bool:
         """Whether callers should be told at once instead of waiting."""
-        if not self.failures:
-            return False
-        return now - self.since >= self._grace or (not self._curable and self.failures >= SURE_AFTER)
+        return self.failures > 0 and (self.is_hopeless or now - self.since >= self._grace)

@@ -177,7 +177,7 @@ class Home:
         self.queue.settle()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._missing():
+                while self._missing() and not self.outage.is_hopeless:
                     self.connect_ended.clear()
                     await self.connect_ended.wait()
         return self._missing()

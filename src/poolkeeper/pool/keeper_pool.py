@@ -265,7 +265,8 @@ class KeeperPool(Pool):
     async def warm_up(self, timeout: float) -> int:
         """Open `min_idle` connections, for up to `timeout` seconds; returns how many are missing then.
 
-        Opening goes on in the background, also if the caller is cancelled.
+        Returns sooner when connects fail in a way that waiting does not cure, such as a wrong password. Opening goes on
+        in the background, also if the caller is cancelled.
         """
         return await self._home_here().warm_up(timeout)
 
