@@ -17,6 +17,7 @@ from tests.servers import FreshDatabase
 
 from poolkeeper.pool import KeeperPool
 from poolkeeper.testing import FaultProxy
+from poolkeeper.testing.scripted.errors import OperationalError
 
 
 @dataclass
@@ -246,6 +247,24 @@ def real(request: pytest.FixtureRequest, fresh_database: FreshDatabase) -> Itera
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 def test_on_postgresql(act: Act, way: str, real: Real) -> None:
     asyncio.run(play(real, act, way))
+
+
+async def closing_what_could_not_be_reset(scene: Scene) -> None:
+    async def work() -> None:
+        connection = await scene.engine.raw_connection()
+        cursor: Any = await greenlet_spawn(connection.cursor)
+        await greenlet_spawn(cursor.execute, "SELECT 1")
+        scripted.rollbacks.fail(OperationalError, times=1)
+        scene.place.hold("closes")
+        await greenlet_spawn(connection.close)
+
+    scripted = scene.place.database  # type: ignore[attr-defined]
+    await cancel_going_home(scene, work, "closes")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_place_is_not_lost_with_a_connection_that_cannot_be_reset(way: str) -> None:
+    run_virtually(play(Scripted(), closing_what_could_not_be_reset, way))
 
 
 async def drain_cancelled(place: Place, way: str) -> None:

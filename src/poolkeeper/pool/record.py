@@ -65,6 +65,7 @@ class KeeperRecord(_ConnectionRecord):
         # Why it is being closed, and whether another is to take its place.
         self.reason: CloseReason | None = None
         self.reopen = False
+        self._is_returning = False
 
     def get_connection(self) -> DBAPIConnection:
         # What is handed out has been looked at; an age or an invalidation never reconnects in a caller's time.
@@ -97,11 +98,31 @@ class KeeperRecord(_ConnectionRecord):
             self.reason = self._reason_for(e)
         try:
             super().invalidate(e)
+        except BaseException as error:
+            if not isinstance(error, Exception) and not self._is_returning:
+                self._leave_holder()
+            raise
         finally:
             self.account()
             if self.live:
                 # A listener failed before the connection was closed.
                 self.retire(CloseReason.INVALIDATED)
+
+    def _checkin_failed(self, err: BaseException, _fairy_was_created: bool = True) -> None:
+        self._is_returning = True
+        try:
+            super()._checkin_failed(err, _fairy_was_created)
+        finally:
+            self._is_returning = False
+
+    def _leave_holder(self) -> None:
+        # SQLAlchemy, cancelled while it closes what could not be reset, does not come to the return of the record.
+        self.account()
+        fairy: Any = self.fairy_ref() if self.fairy_ref is not None else None
+        if fairy is not None:
+            fairy._finalizer.detach()
+            fairy.dbapi_connection = fairy._connection_record = None
+            self.checkin()
 
     def terminate(self) -> None:
         """Close for good, as SQLAlchemy does when it recycles: a cancellation cannot leave the connection open."""
