@@ -7,14 +7,14 @@ from typing import Annotated
 
 import httpx
 from fastapi import FastAPI
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.servers import FreshDatabase
 from tests.service.served import serve, wait_until
 
-from poolkeeper import Database
+from poolkeeper import ConnectFailure, Database
 from poolkeeper.fastapi import HealthPaths, Keeper
-from poolkeeper.testing import FaultProxy
+from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
 MakeDatabase = Callable[..., Database]
 
@@ -137,3 +137,18 @@ def test_a_catch_all_route_of_the_app_does_not_swallow_the_probes(make_database:
     Keeper(make_database()).install(app)
     with serve(app) as served:
         assert httpx.get(f"{served.url}/health/live").json() == {"status": "alive"}
+
+
+def test_a_server_without_room_for_more_leaves_a_service_ready_that_has_connections(driver: str) -> None:
+    with EmbeddedPostgres(auth="scram-sha-256") as server:
+        server.execute("CREATE ROLE app LOGIN PASSWORD 'right' CONNECTION LIMIT 3")
+        url = make_url(server.url(driver)).set(username="app", password="right").render_as_string(hide_password=False)
+        database = Database(url, pool_size=5, warm_up_timeout=0.5)
+        with serve(app_with(database)) as served:
+            ready = httpx.get(f"{served.url}/health/ready")
+            health = httpx.get(f"{served.url}/health/db")
+            failure = database.connectivity.failure
+    assert failure is not None
+    assert failure.reason is ConnectFailure.TOO_MANY_CONNECTIONS
+    assert (ready.status_code, health.status_code) == (200, 200)
+    assert health.json()["pool"]["idle"] == 3
