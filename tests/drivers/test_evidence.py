@@ -30,7 +30,10 @@ def test_the_mysql_connection_is_gone(number: int) -> None:
 
 def test_the_server_takes_no_writes() -> None:
     assert evidence_of(error_with("25006")) is Evidence.READ_ONLY
-    assert evidence_of(Exception(1290, "")) is evidence_of(Exception(1836, "")) is Evidence.READ_ONLY
+    running = "The server is running with the --{} option so it cannot execute this statement"
+    assert evidence_of(Exception(1290, running.format("read-only"))) is Evidence.READ_ONLY
+    assert evidence_of(Exception(1290, running.format("secure-file-priv"))) is None
+    assert evidence_of(Exception(1836, "")) is Evidence.READ_ONLY
 
 
 def test_evidence_is_found_below_sqlalchemys_wrapper() -> None:

@@ -7,6 +7,7 @@ from enum import Enum
 from poolkeeper.drivers.codes import number_of, sqlstate_of
 from poolkeeper.facts import sqlstates
 
+_OPTION_PREVENTS = 1290
 _GONE_NUMBERS = sqlstates.MYSQL_CONNECTION_LOST.value | sqlstates.MYSQL_STOPPING.value
 
 
@@ -20,6 +21,9 @@ class Evidence(Enum):
 def evidence_of(error: BaseException) -> Evidence | None:
     """What this error proves, None where it is about a statement only."""
     state, number = sqlstate_of(error), number_of(error)
+    if number == _OPTION_PREVENTS and "read" not in str(error):
+        # --secure-file-priv, say: about this statement only.
+        return None
     if state in sqlstates.READ_ONLY.value or number in sqlstates.MYSQL_READ_ONLY.value:
         return Evidence.READ_ONLY
     if state in sqlstates.STARTING_OR_STOPPING.value or number in _GONE_NUMBERS:

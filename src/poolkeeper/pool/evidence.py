@@ -47,11 +47,11 @@ def _hear(context: ExceptionContext) -> None:
     if is_read_only(error, record):
         # The transaction is left to its owner; it cannot write, but it can still be rolled back.
         record.home.retire_all(CloseReason.SQLSTATE, record.host)
-    elif evidence_of(error) is Evidence.GONE and not _is_known(context):
+    elif evidence_of(error) is Evidence.GONE and not is_known(context):
         context.is_disconnect = True
 
 
-def _is_known(context: ExceptionContext) -> bool:
+def is_known(context: ExceptionContext) -> bool:
     """Whether SQLAlchemy calls this a disconnect by itself: then a user's listener may have said that it is none."""
     connection = None if context.connection is None else context.connection.connection
     return context.dialect.is_disconnect(cast("Any", context.original_exception), connection, None)

@@ -1,15 +1,13 @@
-"""Is this connection alive? A look costs about a microsecond and no round trip; a ping is for what it cannot tell."""
+"""May this connection be handed out? A ping is for what the look at its socket, its age and its silence leave open."""
 
 from __future__ import annotations
 
-import select
 import time
-from collections.abc import Callable
-from typing import Any
 
 from poolkeeper.model import CloseReason
 from poolkeeper.policy import Verdict
-from poolkeeper.pool.record import KeeperRecord, Poll
+from poolkeeper.pool.record import KeeperRecord
+from poolkeeper.pool.sockets import look_at
 
 # A connection that was just opened is for whoever waits for it, however short a life `recycle` gives it.
 _JUST_OPENED = 1.0
@@ -36,19 +34,3 @@ def _closer_look(record: KeeperRecord, verdict: Verdict, now: float) -> Verdict:
         return verdict
     record.taken = now
     return Verdict.ASK if now - record.heard >= record.home.ping_after else verdict
-
-
-def look_at(is_closed: Callable[[Any], bool], raw: Any, look_at_socket: Poll | None) -> Verdict:
-    """What the driver's flag and the socket say.
-
-    Something to read is no proof: a server sends notices, TLS session tickets and LISTEN's messages unasked. The end
-    of the stream is one.
-    """
-    if is_closed(raw):
-        return Verdict.GONE
-    if look_at_socket is None:
-        return Verdict.GOOD
-    events = look_at_socket(0)
-    if not events:
-        return Verdict.GOOD
-    return Verdict.ASK if events[0][1] == select.POLLIN else Verdict.GONE

@@ -7,10 +7,8 @@ import asyncio
 import math
 import os
 import random
-import select
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +17,10 @@ from sqlalchemy.pool.base import _ConnectionRecord
 
 from poolkeeper.drivers import Evidence, evidence_of
 from poolkeeper.model import CloseReason
+from poolkeeper.pool.sockets import Poll, poll_of
 
 if TYPE_CHECKING:
     from poolkeeper.pool.home import Home
-
-Poll = Callable[[int], list[tuple[int, int]]]
 
 
 class Host:
@@ -176,7 +173,7 @@ class KeeperRecord(_ConnectionRecord):
         self.live, self.retired, self.reason, self.reopen = True, None, None, False
         self.raw = self.driver_connection
         descriptor = self.home.driver.socket_of(self.raw)
-        self.look_at_socket = _poll_of(descriptor)
+        self.look_at_socket = poll_of(descriptor)
         self.host = self.home.host_at(_peer_of(descriptor))
         self.host.records.add(self)
         self.born = self.heard = self.taken = now
@@ -201,14 +198,6 @@ def is_read_only(error: BaseException, record: KeeperRecord) -> bool:
     if evidence_of(error) is not Evidence.READ_ONLY:
         return False
     return record.home.driver.refuses_writes(record.raw) is not False
-
-
-def _poll_of(descriptor: int | None) -> Poll | None:
-    if descriptor is None or not hasattr(select, "poll"):
-        return None
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN | getattr(select, "POLLRDHUP", 0))
-    return poll.poll
 
 
 def _peer_of(descriptor: int | None) -> object:

@@ -1,0 +1,185 @@
+"""The part of KeeperPool that needs no event loop, for the stock QueuePool of an engine that blocks."""
+
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+import math
+import os
+import random
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, event, exc
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
+
+from poolkeeper.drivers import Evidence, driver_of, evidence_of
+from poolkeeper.model import CloseReason
+from poolkeeper.policy import Verdict
+from poolkeeper.pool.evidence import is_known
+from poolkeeper.pool.sockets import Poll, look_at, poll_of
+
+_KEY = "poolkeeper.guard"
+_guarded: weakref.WeakKeyDictionary[Engine, Guard] = weakref.WeakKeyDictionary()
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """What is known of one connection. Times are of the monotonic clock."""
+
+    raw: Any
+    look_at_socket: Poll | None
+    pid: int
+    born: float
+    due: float
+    heard: float
+    taken: float
+    reason: CloseReason | None = None
+
+
+def guard(engine: Engine, *, ping_after: float = 2.0, ping_timeout: float = 2.0, recycle_jitter: float = 0.2) -> Guard:
+    """Look after the connections of a plain `Engine`; call it once, right after `create_engine`. Times are seconds.
+
+    At each checkout the driver's flag and the socket are looked at, without a round trip, so `pool_pre_ping` is not
+    needed. A connection that was silent for `ping_after` is pinged, in at most `ping_timeout`; `math.inf` never pings.
+    A dead one is replaced within the checkout, before the application's first statement. Each is replaced at an age of
+    its own, in the last `recycle_jitter` of `pool_recycle`. A forked child leaves its parent's connections alone.
+
+    Raises `sqlalchemy.exc.ArgumentError` for an asyncio engine, a pool that is no QueuePool, or a second call.
+    """
+    pool = engine.pool
+    if engine.dialect.is_async:
+        raise exc.ArgumentError("guard() is for engines that block; create_async_engine takes poolclass=KeeperPool")
+    if not isinstance(pool, QueuePool):
+        raise exc.ArgumentError(f"guard() looks after a QueuePool, and the engine has a {type(pool).__name__}")
+    if engine in _guarded:
+        raise exc.ArgumentError("guard() was called for this engine before")
+    watch = _guarded[engine] = Guard(engine, ping_after, ping_timeout, recycle_jitter)
+    return watch
+
+
+class Guard:
+    """Watches an engine's pool by its events, which `dispose()` passes on to the next pool. See `guard`.
+
+    `opened` and `closed`, by reason, count since the engine was made.
+    """
+
+    def __init__(self, engine: Engine, ping_after: float, ping_timeout: float, recycle_jitter: float) -> None:
+        self._engine = weakref.ref(engine)
+        self._dialect, self._driver = engine.dialect, driver_of(engine.dialect)
+        self._recycle = engine.pool._recycle
+        self._ping_after, self._ping_timeout, self._recycle_jitter = ping_after, ping_timeout, recycle_jitter
+        self._retired_before = -math.inf
+        self._lock = threading.Lock()
+        self._closed: Counter[CloseReason] = Counter()
+        self.opened = 0
+        for name in ("connect", "checkout", "checkin", "invalidate", "soft_invalidate", "close", "detach"):
+            event.listen(engine, name, getattr(self, f"_{name}"))
+        event.listen(engine, "handle_error", self._weigh)
+
+    @property
+    def closed(self) -> Mapping[CloseReason, int]:
+        """Connections closed, by reason."""
+        with self._lock:
+            return dict(self._closed)
+
+    def _connect(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        now, raw = time.monotonic(), record.driver_connection
+        descriptor = self._driver.socket_of(raw)
+        # A file does not fall silent.
+        heard = now if descriptor is not None else math.inf
+        watched = _Watched(raw, poll_of(descriptor), os.getpid(), now, math.inf, heard, now)
+        if self._recycle >= 0:
+            watched.due = now + self._recycle * (1 - self._recycle_jitter * random.random())  # noqa: S311 - no secret
+        record.info[_KEY] = watched
+        with self._lock:
+            self.opened += 1
+
+    def _checkout(self, dbapi: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        watched: _Watched = record.info[_KEY]
+        now = time.monotonic()
+        reason = self._why_not(watched, dbapi, now)
+        if reason is not None:
+            watched.reason = reason
+            raise exc.DisconnectionError(f"not to be handed out: {reason}")
+        watched.taken = now
+
+    def _why_not(self, watched: _Watched, dbapi: DBAPIConnection, now: float) -> CloseReason | None:
+        """The reason why a connection must not be handed out, if there is one."""
+        if watched.pid != os.getpid():
+            self._driver.abandon(watched.raw, keep_session=True)
+            return CloseReason.ABANDONED
+        if now >= watched.due:
+            return CloseReason.LIFETIME
+        if watched.born < self._retired_before:
+            return CloseReason.SQLSTATE
+        verdict = look_at(self._driver.is_closed, watched.raw, watched.look_at_socket)
+        if verdict is Verdict.GONE:
+            return CloseReason.SOCKET
+        silent = now - watched.heard >= self._ping_after
+        if (silent or verdict is Verdict.ASK) and not self._answers(watched, dbapi):
+            return CloseReason.PING
+        return None
+
+    def _answers(self, watched: _Watched, dbapi: DBAPIConnection) -> bool:
+        cut_off = threading.Timer(self._ping_timeout, self._driver.abort, (watched.raw,))
+        cut_off.daemon = True
+        cut_off.start()
+        try:
+            return bool(self._dialect.do_ping(dbapi))
+        except Exception:
+            return False
+        finally:
+            cut_off.cancel()
+
+    def _checkin(self, _dbapi: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        watched: _Watched | None = record.info.get(_KEY)
+        now = time.monotonic()
+        if watched is not None and now - watched.taken < self._ping_after:
+            # Whoever holds a connection longer may have been silent on it for as long.
+            watched.heard = max(watched.heard, now)
+
+    def _invalidate(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry, error: BaseException | None) -> None:
+        watched: _Watched | None = record.info.get(_KEY)
+        if watched is not None and watched.reason is None:
+            proven = error is not None and evidence_of(error) is not None
+            watched.reason = CloseReason.SQLSTATE if proven else CloseReason.INVALIDATED
+
+    _soft_invalidate = _invalidate
+
+    def _close(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        watched: _Watched | None = record.info.get(_KEY)
+        if watched is not None:
+            self._count(watched.reason or self._unasked(watched))
+
+    def _unasked(self, watched: _Watched) -> CloseReason:
+        """Why SQLAlchemy closed a connection of its own accord: its age, a full pool, or the end of the pool."""
+        if time.monotonic() >= watched.due:
+            return CloseReason.LIFETIME
+        pool = engine.pool if (engine := self._engine()) is not None else None
+        is_full = isinstance(pool, QueuePool) and pool.checkedin() >= pool.size()
+        return CloseReason.OVERFLOW if is_full else CloseReason.DISPOSED
+
+    def _detach(self, _dbapi: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        self._count(CloseReason.DETACHED)
+
+    def _count(self, reason: CloseReason) -> None:
+        with self._lock:
+            self._closed[reason] += 1
+
+    def _weigh(self, context: ExceptionContext) -> None:
+        """What an error says about connections: see `poolkeeper.pool.evidence`, which does the same for KeeperPool."""
+        connection = context.connection
+        found = evidence_of(context.original_exception)
+        if found is None or connection is None or connection.closed or connection.invalidated:
+            return
+        if found is Evidence.GONE:
+            context.is_disconnect = context.is_disconnect or not is_known(context)
+        elif self._driver.refuses_writes(connection.connection.driver_connection) is not False:
+            self._retired_before = time.monotonic()

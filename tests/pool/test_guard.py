@@ -1,0 +1,220 @@
+"""The portable half of the pool, on blocking engines and real servers."""
+
+from __future__ import annotations
+
+import gc
+import math
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, exc, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from tests.servers import FreshDatabase
+
+from poolkeeper.model import CloseReason
+from poolkeeper.pool import Guard, guard
+from poolkeeper.testing import FaultProxy
+
+SIZE = 5
+
+
+@contextmanager
+def guarded(url: str, **options: Any) -> Iterator[tuple[Engine, Guard]]:
+    recycle = options.pop("recycle", -1)
+    engine = create_engine(url, pool_size=SIZE, max_overflow=0, pool_timeout=5, pool_recycle=recycle)
+    watch = guard(engine, **options)
+    try:
+        yield engine, watch
+    finally:
+        engine.dispose()
+    assert watch.opened == sum(watch.closed.values())
+
+
+def ask(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT 7")).scalar_one())
+
+
+def open_all(engine: Engine) -> None:
+    for connection in [engine.connect() for _ in range(SIZE)]:
+        connection.close()
+
+
+def ask_all(engine: Engine) -> None:
+    """One statement on every connection of the pool."""
+    connections = [engine.connect() for _ in range(SIZE)]
+    for connection in connections:
+        assert connection.execute(text("SELECT 7")).scalar_one() == 7
+        connection.close()
+
+
+def test_a_checkout_costs_no_round_trip(fresh_database: FreshDatabase) -> None:
+    with FaultProxy(fresh_database.server.host, fresh_database.server.port) as proxy:
+        url = proxy.url(fresh_database.url("psycopg"))
+        with guarded(url, ping_after=60) as (engine, _):
+            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+            for _ in range(6):
+                # The driver prepares a statement that it has seen five times.
+                ask(engine)
+            proxy.reset_counters()
+            for _ in range(10):
+                ask(engine)
+            assert proxy.counters.turns == 10
+
+
+@pytest.mark.parametrize("death", ["terminate", "fin", "rst"])
+def test_no_statement_meets_a_dead_connection(fresh_database: FreshDatabase, death: str) -> None:
+    with (
+        FaultProxy(fresh_database.server.host, fresh_database.server.port) as proxy,
+        guarded(proxy.url(fresh_database.url("psycopg"))) as (engine, watch),
+    ):
+        kill = {"terminate": fresh_database.terminate_backends, "fin": proxy.close_all, "rst": proxy.reset}[death]
+        open_all(engine)
+        for _ in range(100 // SIZE):
+            kill()
+            time.sleep(0.01)
+            ask_all(engine)
+        assert watch.closed[CloseReason.SOCKET] == 100
+
+
+def test_a_silent_peer_costs_the_bounded_ping(fresh_database: FreshDatabase) -> None:
+    with FaultProxy(fresh_database.server.host, fresh_database.server.port) as proxy:
+        url = proxy.url(fresh_database.url("psycopg"))
+        with guarded(url, ping_after=0.05, ping_timeout=0.3) as (engine, watch):
+            ask(engine)
+            proxy.drop("existing")
+            time.sleep(0.1)
+            assert ask(engine) == 7
+            assert watch.closed[CloseReason.PING] == 1
+
+
+def test_connections_opened_together_have_ages_of_their_own(fresh_database: FreshDatabase) -> None:
+    with guarded(fresh_database.url("psycopg"), recycle=1, recycle_jitter=0.9) as (engine, watch):
+        open_all(engine)
+        time.sleep(0.5)
+        ask_all(engine)
+        early = watch.closed.get(CloseReason.LIFETIME, 0)
+        time.sleep(0.55)
+        ask_all(engine)
+        assert early < SIZE
+        assert watch.closed[CloseReason.LIFETIME] >= SIZE
+
+
+@pytest.mark.parametrize("driver", ["pymysql"])
+def test_mariadb_too(fresh_mariadb: FreshDatabase, driver: str) -> None:
+    with guarded(fresh_mariadb.url(driver), ping_after=0.05) as (engine, watch):
+        open_all(engine)
+        fresh_mariadb.kill_connections()  # type: ignore[attr-defined]
+        time.sleep(0.1)
+        ask_all(engine)
+        assert watch.closed[CloseReason.SOCKET] == SIZE
+
+
+def test_a_file_is_never_pinged(tmp_path: Path) -> None:
+    with guarded(f"sqlite:///{tmp_path}/notes.db", ping_after=0) as (engine, watch):
+        engine.dialect.do_ping = pytest.fail  # type: ignore[method-assign,assignment]
+        for _ in range(3):
+            assert ask(engine) == 7
+        assert watch.opened == 1
+
+
+def test_reasons_are_counted(fresh_database: FreshDatabase) -> None:
+    with guarded(fresh_database.url("psycopg"), ping_after=math.inf) as (engine, watch):
+        with engine.connect() as connection:
+            connection.invalidate()
+        with engine.connect() as connection:
+            connection.detach()
+        with engine.connect() as connection, pytest.raises(exc.OperationalError):
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        ask(engine)
+        engine.dispose()
+        expected = (CloseReason.INVALIDATED, CloseReason.DETACHED, CloseReason.SQLSTATE, CloseReason.DISPOSED)
+        assert watch.closed == dict.fromkeys(expected, 1)
+        assert ask(engine) == 7
+
+
+def test_threads_lose_no_place(fresh_database: FreshDatabase) -> None:
+    failures: list[BaseException] = []
+    with guarded(fresh_database.url("psycopg"), ping_after=0.01) as (engine, _):
+        end = time.monotonic() + 2
+
+        def work() -> None:
+            while time.monotonic() < end:
+                try:
+                    ask(engine)
+                except exc.DBAPIError:
+                    # Its connection was in use when it was killed.
+                    continue
+                except BaseException as error:
+                    failures.append(error)
+                    return
+
+        threads = [threading.Thread(target=work) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < end:
+            fresh_database.terminate_backends()
+            time.sleep(0.05)
+        for thread in threads:
+            thread.join()
+        assert not failures
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        ask_all(engine)
+
+
+_FORKING = """
+import os, sys
+from sqlalchemy import create_engine, text
+from poolkeeper.pool import guard
+
+engine = create_engine(sys.argv[1], pool_size=1, max_overflow=0)
+guard(engine)
+
+def backend():
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+
+parent = backend()
+if os.fork() == 0:
+    print("child", backend() != parent, flush=True)
+    engine.dispose()
+    sys.exit(0)
+print("exit", os.wait()[1], flush=True)
+print("parent", backend() == parent, flush=True)
+engine.dispose()
+"""
+
+
+def test_a_child_leaves_its_parents_connections_alone(fresh_database: FreshDatabase) -> None:
+    command = [sys.executable, "-W", "error", "-c", _FORKING, fresh_database.url("psycopg")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout.split("\n"), done.stderr) == (["child True", "exit 0", "parent True", ""], "")
+
+
+def test_what_it_cannot_look_after_is_refused() -> None:
+    engine = create_engine("sqlite:///notes.db")
+    guard(engine)
+    with pytest.raises(exc.ArgumentError, match="called for this engine before"):
+        guard(engine)
+    with pytest.raises(exc.ArgumentError, match="NullPool"):
+        guard(create_engine("sqlite:///notes.db", poolclass=NullPool))
+    with pytest.raises(exc.ArgumentError, match="KeeperPool"):
+        guard(create_async_engine("sqlite+aiosqlite:///notes.db").sync_engine)
+
+
+def test_a_forgotten_engine_goes() -> None:
+    engine = create_engine("sqlite:///notes.db")
+    guard(engine)
+    forgotten = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert forgotten() is None
