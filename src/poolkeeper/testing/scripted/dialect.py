@@ -107,7 +107,7 @@ class AdaptedConnection:
             raise
 
     async def _close_in_time(self) -> None:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, errors.Error):
             async with asyncio.timeout(_GOODBYE_LIMIT):
                 await self.driver_connection.close()
 
