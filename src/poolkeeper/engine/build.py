@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from typing import Any
@@ -15,7 +16,7 @@ from poolkeeper.engine.commands import Commands
 from poolkeeper.engine.commits import refuse_lost_commits
 from poolkeeper.engine.connects import ConnectObserver, classify_connects
 from poolkeeper.engine.deadlines import LoopTimers, Timers, thread_timers
-from poolkeeper.pool import KeeperPool, MeasuredQueuePool
+from poolkeeper.pool import KeeperPool, MeasuredQueuePool, guard
 from poolkeeper.settings import EffectiveSettings
 
 _OF_KEEPER_POOL = (
@@ -46,7 +47,7 @@ def build_async_engine(
     driver = driver_for(url, is_async=True)
     pool = KeeperPool if pooled else NullPool
     engine = create_async_engine(url, **_engine_arguments(settings, driver, pool))
-    return engine, _guard(engine.sync_engine, settings, driver, LoopTimers(), observer)
+    return engine, _protect(engine.sync_engine, settings, driver, LoopTimers(), observer)
 
 
 def build_sync_engine(
@@ -58,7 +59,11 @@ def build_sync_engine(
     driver = driver_for(url, is_async=False)
     pool = MeasuredQueuePool if pooled else NullPool
     engine = create_engine(url, **_engine_arguments(settings, driver, pool))
-    return engine, _guard(engine, settings, driver, thread_timers, observer)
+    if isinstance(engine.pool, MeasuredQueuePool):
+        ping_after = settings.ping_after if settings.pool_pre_ping else math.inf
+        timeout, jitter = settings.ping_timeout, settings.recycle_jitter
+        guard(engine, ping_after=ping_after, ping_timeout=timeout, recycle_jitter=jitter)
+    return engine, _protect(engine, settings, driver, thread_timers, observer)
 
 
 def connect_options(settings: EffectiveSettings) -> ConnectOptions:
@@ -113,10 +118,13 @@ def _pool_arguments(settings: EffectiveSettings, kind: type[Pool]) -> dict[str, 
     }
     if issubclass(kind, KeeperPool):
         arguments |= {name: getattr(settings, name) for name in _OF_KEEPER_POOL}
+    if issubclass(kind, MeasuredQueuePool):
+        # The guard asks where it has to.
+        arguments["pool_pre_ping"] = False
     return arguments
 
 
-def _guard(
+def _protect(
     engine: Engine, settings: EffectiveSettings, driver: Driver, timers: Timers, observer: ConnectObserver
 ) -> Commands:
     driver.attach(engine, connect_options(settings))

@@ -6,7 +6,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from poolkeeper.model import PoolCounts
-from poolkeeper.pool import MeasuredQueuePool
+from poolkeeper.pool import MeasuredQueuePool, guard_of
 
 
 class StockCounts:
@@ -28,6 +28,7 @@ class StockCounts:
         """The pool's numbers, with so many checkouts."""
         pool = self._engine.pool
         measured = pool if isinstance(pool, MeasuredQueuePool) else None
+        watch = guard_of(self._engine)
         return PoolCounts(
             capacity=measured.capacity if measured else 1 if isinstance(pool, StaticPool) else None,
             in_use=in_use,
@@ -35,6 +36,8 @@ class StockCounts:
             connecting=0,
             checking=0,
             waiting=measured.waiting if measured else 0,
+            opened=watch.opened if watch else 0,
+            closed=watch.closed if watch else {},
         )
 
     def _opened(self, dbapi: object, _record: ConnectionPoolEntry) -> None:

@@ -64,6 +64,11 @@ def guard(engine: Engine, *, ping_after: float = 2.0, ping_timeout: float = 2.0,
     return watch
 
 
+def guard_of(engine: Engine) -> Guard | None:
+    """What looks after this engine, if something does."""
+    return _guarded.get(engine)
+
+
 class Guard:
     """Watches an engine's pool by its events, which `dispose()` passes on to the next pool. See `guard`.
 
