@@ -188,7 +188,7 @@ def test_a_blocking_commit_ends_with_command_timeout(store: Store, proxy: FaultP
 
 @blocking
 def test_a_blocking_checkout_of_a_silent_connection_is_bounded(store: Store, proxy: FaultProxy) -> None:
-    with blocked(proxy, store, ping_after=0) as database:
+    with blocked(proxy, store, pool_pre_ping=True, ping_after=0) as database:
         proxy.drop("existing")
         with database.sync_session() as session:
             session.execute(SELECT)
