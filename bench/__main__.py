@@ -9,6 +9,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def _options() -> argparse.Namespace:
 def _run(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
     """The report of one benchmark, None if it did not get to its end."""
     progress(f"== {name}")
+    began = time.monotonic()
     arguments = [sys.executable, "-m", f"bench.{name}", "--results", str(options.results)]
     try:
         # What it prints as JSON is in its file as well.
@@ -69,6 +71,7 @@ def _run(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         progress(str(error))
         return None
+    progress(f"== {name} took {time.monotonic() - began:.0f} s")
     report: dict[str, Any] = json.loads((Path(options.results) / f"{name}.json").read_text(encoding="utf-8"))
     return report
 

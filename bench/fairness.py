@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from poolkeeper.testing import EmbeddedPostgres
 
 CALLERS, SIZE, HOLD = 100, 10, 0.020
-SECONDS = 4.0
+SECONDS = 3.0
 IDEAL = CALLERS / SIZE * HOLD
 
 OURS = "KeeperPool"

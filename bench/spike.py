@@ -50,6 +50,8 @@ class Contender:
 CONTENDERS = (
     Contender("stock, 5 + 45 overflow", "asyncpg", stock, options={"pool_size": WARM, "max_overflow": LIMIT - WARM}),
     Contender("stock, 50, 1 warm", "asyncpg", stock, warm=1),
+    # It opens nothing in the spike, and so shows what SQLAlchemy alone takes for as many clients.
+    Contender("stock, 5, never more", "asyncpg", stock, options={"pool_size": WARM}),
     Contender("asyncpg.Pool, min_size 5", "asyncpg", of_asyncpg, options={"min_size": WARM}),
     Contender(BEST, "psycopg", of_psycopg, options={"min_size": WARM, "check": False}),
     Contender(f"{OURS}, asyncpg", "asyncpg", keeper),

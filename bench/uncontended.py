@@ -11,13 +11,13 @@ from typing import Any
 
 import uvloop
 from bench.pools import Pool, engine_of, keeper, of_asyncpg, of_psycopg, stock
-from bench.report import Report, Table, median, progress, run
+from bench.report import Report, Table, median, progress, quantile, run
 
 from poolkeeper import Database
 from poolkeeper.testing import EmbeddedPostgres
 
-ROUNDS = 30
-TURNS = 300
+ROUNDS = 80
+TURNS = 120
 SIZE = 5
 
 OURS = "KeeperPool, everything on"
@@ -94,29 +94,32 @@ def measure(report: Report, rounds: int = ROUNDS) -> None:
                 with asyncio.Runner(loop_factory=loop) as runner:
                     found = runner.run(rounds_of(server.url(driver), driver, rounds))
                 rows += rows_of(report, f"{driver}, {name}", found)
-    columns = ("driver, loop", "pool", "best, us", "median, us", f"ratio to {BASE}: best", "median of rounds")
+    columns = ("driver, loop", "pool", "quiet, us", "median, us", f"quiet / {BASE}", "median of rounds' ratios")
     report.tables.append(Table("connect() + close()", columns, rows))
 
 
 def rows_of(report: Report, where: str, found: dict[str, list[float]]) -> list[tuple[str | float, ...]]:
     base, rows = found[BASE], []
     for name, took in found.items():
-        of_best = min(took) / min(base)
+        ratio = quiet(took) / quiet(base)
         of_rounds = median([ours / theirs for ours, theirs in zip(took, base, strict=True)])
-        rows.append((where, name, f"{min(took):.1f}", f"{median(took):.1f}", f"{of_best:.2f}", f"{of_rounds:.2f}"))
+        rows.append((where, name, f"{quiet(took):.1f}", f"{median(took):.1f}", f"{ratio:.2f}", f"{of_rounds:.2f}"))
         if name == OURS:
-            reached = min(of_best, of_rounds) <= 1.0
-            report.target(
-                f"KeeperPool / {BASE}, {where}", "<= 1.0", f"{of_best:.2f} (rounds: {of_rounds:.2f})", reached
-            )
+            report.target(f"KeeperPool / {BASE}, {where}", "<= 1.0", f"{ratio:.2f}", ratio <= 1.0)
     return rows
+
+
+def quiet(took: list[float]) -> float:
+    """Of the rounds in which the machine had little else to do; one alone may be luck."""
+    return quantile(took, 0.1)
 
 
 REPORT = Report(
     "uncontended",
     "Uncontended connect and close",
-    f"One caller, engine.connect() and close(), {TURNS} times in each of {ROUNDS} interleaved rounds. KeeperPool with\n"
-    "liveness, recycle, min_idle and keepalive on. asyncpg.Pool resets each connection with a round trip.",
+    f"One caller, engine.connect() and close(), {TURNS} times in each of {ROUNDS} interleaved rounds; quiet: the\n"
+    "fastest tenth of them. KeeperPool with liveness, recycle, min_idle and keepalive on. asyncpg.Pool\n"
+    "resets each connection with a round trip.",
 )
 
 if __name__ == "__main__":

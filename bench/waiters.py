@@ -155,29 +155,60 @@ async def expired(pool: Pool, number: int, costs: Costs) -> None:
 
 
 async def memory_of(pool: Pool, number: int, costs: Costs, read: Callable[[], int], name: str) -> None:
-    crowd = Crowd(pool, number)
+    crowd, gates = Crowd(pool, number), Gates()
     await crowd.take_all()
     gc.collect()
     before = read()
-    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiting_for_nothing: dict[str, Callable[[], Any]] = {
-        "task": lambda: in_a_task(gate),
-        "greenlet": lambda: in_a_greenlet(gate),
-    }
-    await crowd.park(waiting_for_nothing.get(name))
+    await crowd.park(gates.callers.get(name))
     costs.memory = (read() - before) / number / 1024
-    gate.set_result(None)
+    gates.open()
     await crowd.release()
     await crowd.gone()
 
 
-async def in_a_task(gate: asyncio.Future[None]) -> None:
-    await gate
+class Gates:
+    """For callers who wait for no pool, each at a gate: what waiting costs by itself."""
+
+    def __init__(self) -> None:
+        self.gates: list[asyncio.Future[None]] = []
+        self.callers: dict[str, Callable[[], Any]] = {"task": self.in_a_task, "greenlet": self.in_a_greenlet}
+
+    def gate(self) -> asyncio.Future[None]:
+        self.gates.append(asyncio.get_running_loop().create_future())
+        return self.gates[-1]
+
+    async def in_a_task(self) -> None:
+        with suppress(TimeoutError):
+            await self.gate()
+
+    async def in_a_greenlet(self) -> None:
+        """As every call of SQLAlchemy's asyncio half waits."""
+        with suppress(TimeoutError):
+            await greenlet_spawn(await_only, self.gate())
+
+    def open(self) -> None:
+        for gate in self.gates:
+            gate.set_result(None)
+
+    def time_is_up(self) -> None:
+        for gate in self.gates:
+            gate.set_exception(TimeoutError())
 
 
-async def in_a_greenlet(gate: asyncio.Future[None]) -> None:
-    """As every call of SQLAlchemy's asyncio half waits."""
-    await greenlet_spawn(await_only, gate)
+async def at_gates(pool: Pool, number: int, costs: Costs, name: str) -> None:
+    for expires in (False, True):
+        crowd, gates = Crowd(pool, number), Gates()
+        costs.park = await crowd.park(gates.callers[name])
+        ticker = Ticker()
+        await asyncio.sleep(CALM)
+        began = time.process_time()
+        (gates.time_is_up if expires else gates.open)()
+        await crowd.gone()
+        if expires:
+            costs.expire, costs.stall = crowd.each(began), await ticker.stop()
+        else:
+            costs.serve = crowd.each(began)
+            await ticker.stop()
 
 
 def resident() -> int:
@@ -198,9 +229,11 @@ async def used_pool(name: str, url: str, patience: float) -> AsyncGenerator[Pool
 
 
 async def measure(name: str, url: str, number: int, what: str) -> Costs:
-    costs = Costs()
+    costs, is_bare = Costs(), name in Gates().callers
     async with used_pool(name, url, ENDLESS) as pool:
-        if what == "time":
+        if what == "time" and is_bare:
+            await at_gates(pool, number, costs, name)
+        elif what == "time":
             await served(pool, number, costs)
         elif what == "memory":
             await memory_of(pool, number, costs, resident, name)
@@ -208,7 +241,7 @@ async def measure(name: str, url: str, number: int, what: str) -> Costs:
             tracemalloc.start()
             await memory_of(pool, number, costs, traced, name)
             tracemalloc.stop()
-    if what == "time":
+    if what == "time" and not is_bare:
         async with used_pool(name, url, PATIENCE) as pool:
             await expired(pool, number, costs)
     return costs

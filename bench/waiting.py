@@ -14,6 +14,8 @@ from poolkeeper.testing import EmbeddedPostgres
 
 OURS = "KeeperPool"
 POOLS = {"stock": "asyncpg", "asyncpg": "asyncpg", "psycopg": "psycopg", "keeper": "asyncpg"}
+# No pools, but what any caller costs before a pool does anything.
+BARE = {"task": "asyncpg", "greenlet": "asyncpg"}
 NAMES = {
     "stock": "stock, no ping",
     "asyncpg": "asyncpg.Pool, no reset",
@@ -65,8 +67,7 @@ def memory_of(name: str, url: str, number: int) -> Costs:
 def measure(report: Report) -> None:
     with EmbeddedPostgres() as server:
         for number in NUMBERS:
-            found = {name: costs_of(name, server.url(driver), number) for name, driver in POOLS.items()}
-            found |= {name: memory_of(name, server.url("asyncpg"), number) for name in ("task", "greenlet")}
+            found = {name: costs_of(name, server.url(driver), number) for name, driver in (POOLS | BARE).items()}
             tell(report, number, found)
     flat(report)
 
