@@ -197,6 +197,16 @@ def test_no_more_are_asked_than_callers_wait():
     assert list(queue.idle) == ["a", "b"]
 
 
+def test_nobody_waits_for_a_connect_that_hangs_while_an_idle_connection_could_be_asked():
+    scene = Scene(verdicts={"a": Verdict.ASK})
+    queue = queue_of(scene, pool_size=2)
+    queue.join("gone")
+    queue.leave("gone")
+    queue.idle.append("a")
+    queue.join("first")
+    assert (queue.connecting, scene.checking) == (1, ["a"])
+
+
 def test_a_failed_check_makes_room_once_it_is_closed():
     scene = Scene(verdicts={"a": Verdict.ASK})
     queue = queue_of(scene, "a", pool_size=1)

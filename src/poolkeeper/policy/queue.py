@@ -258,7 +258,8 @@ class Queue(Generic[W, E]):
             elif verdict is Verdict.GONE:
                 self.closing += 1
                 self._actions.discard(entry)
-            elif len(self.waiting) > self.checking + self.connecting:
+            elif len(self.waiting) > self.checking:
+                # Also where a connect is under way: it may hang, and a ping is quicker.
                 self.checking += 1
                 self._actions.check(entry)
             else:
