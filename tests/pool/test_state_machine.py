@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.pool.world import RECYCLE, Caller, Work, World
+from tests.pool.world import RECYCLE, Caller, Work, World, leak
 
 from poolkeeper.testing.scripted import errors
 
@@ -142,11 +142,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._holding())
     @rule(pick=PICK, turns=TURNS)
-    def leak(self, pick: int, turns: int | None) -> None:
+    def forget(self, pick: int, turns: int | None) -> None:
         caller = self._holding()[pick % len(self._holding())]
         # What is detached is the caller's own to close.
-        caller.leaks = not caller.detaches
-        caller.order(None)
+        caller.order(None if caller.detaches else leak)
         self.passes(turns)
 
     # The database

@@ -26,6 +26,10 @@ _EXPECTED = (asyncio.CancelledError, exc.SQLAlchemyError, errors.Error, OSError)
 Work = Callable[[PoolProxiedConnection], Any]
 
 
+def leak(connection: PoolProxiedConnection) -> None:
+    """The order to forget the connection without returning it."""
+
+
 class Caller:
     """Asks for a connection, and does with it what it is told; told None, it goes home."""
 
@@ -63,12 +67,12 @@ class Caller:
         self._world.served(self)
         try:
             while (work := await self._orders.get()) is not None:
+                if work is leak:
+                    self.leaks = True
+                    return
                 await greenlet_spawn(work, connection)
         finally:
-            if self.leaks:
-                # The traceback of a cancellation would remember it.
-                del connection
-            else:
+            if not self.leaks:
                 await greenlet_spawn(connection.close)
 
 
@@ -190,9 +194,10 @@ class World:
         assert max(waiting, default=0) <= TIMEOUT + 0.05, f"somebody waits for {max(waiting)} s"
         counts, limits = pool.counts(), pool.options.limits
         coming = counts.connecting + counts.checking
+        if not pool.suspended and counts.waiting > counts.checking:
+            assert not counts.idle, f"somebody waits while a connection is idle: {counts}"
         if pool.suspended or pool.last_connect_error is not None or counts.waiting <= coming:
             return
-        assert not counts.idle, f"somebody waits while a connection is idle: {counts}"
         is_full = counts.capacity is not None and counts.in_use + coming >= counts.capacity
         assert is_full or counts.connecting >= limits.connects_at_once, f"somebody waits while there is room: {counts}"
 
