@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, exc, text
+from sqlalchemy import Engine, create_engine, event, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from tests.servers import FreshDatabase
@@ -171,33 +169,98 @@ def test_threads_lose_no_place(fresh_database: FreshDatabase) -> None:
         ask_all(engine)
 
 
-_FORKING = """
-import os, sys
-from sqlalchemy import create_engine, text
-from poolkeeper.pool import guard
+@pytest.mark.parametrize("limits", [{"recycle": 0}, {"ping_after": 0}])
+def test_a_new_connection_is_handed_out_at_once(fresh_database: FreshDatabase, limits: dict[str, int]) -> None:
+    with guarded(fresh_database.url("psycopg"), **limits) as (engine, watch):
+        engine.dialect.do_ping = pytest.fail  # type: ignore[method-assign,assignment]
+        assert ask(engine) == 7
+        if "recycle" in limits:
+            assert (ask(engine), watch.opened) == (7, 2)
 
-engine = create_engine(sys.argv[1], pool_size=1, max_overflow=0)
-guard(engine)
 
-def backend():
-    with engine.connect() as connection:
-        return connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_whoever_gets_a_connection_that_answered_too_late_gets_a_new_one(
+    driver: str, request: pytest.FixtureRequest
+) -> None:
+    database = request.getfixturevalue("fresh_database" if driver == "psycopg" else "fresh_mariadb")
+    with guarded(database.url(driver), ping_after=0, ping_timeout=0.1) as (engine, watch):
+        ask(engine)
+        ping = engine.dialect.do_ping
 
-parent = backend()
-if os.fork() == 0:
-    print("child", backend() != parent, flush=True)
+        def ping_and_dawdle(connection: Any) -> bool:
+            answered = ping(connection)
+            time.sleep(0.2)
+            return answered
+
+        engine.dialect.do_ping = ping_and_dawdle  # type: ignore[method-assign]
+        assert ask(engine) == 7
+        assert watch.closed == {CloseReason.PING: 1}
+
+
+def test_connections_from_before_it_are_looked_after_too(fresh_database: FreshDatabase) -> None:
+    engine = create_engine(fresh_database.url("psycopg"))
+    ask(engine)
+    watch = guard(engine)
+    ask(engine)
+    fresh_database.terminate_backends()
+    time.sleep(0.05)
+    assert ask(engine) == 7
+    assert (watch.opened, watch.closed) == (2, {CloseReason.SOCKET: 1})
     engine.dispose()
-    sys.exit(0)
-print("exit", os.wait()[1], flush=True)
-print("parent", backend() == parent, flush=True)
-engine.dispose()
-"""
 
 
-def test_a_child_leaves_its_parents_connections_alone(fresh_database: FreshDatabase) -> None:
-    command = [sys.executable, "-W", "error", "-c", _FORKING, fresh_database.url("psycopg")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert (done.stdout.split("\n"), done.stderr) == (["child True", "exit 0", "parent True", ""], "")
+def test_siblings_of_a_broken_connection_are_invalidated(fresh_database: FreshDatabase) -> None:
+    with guarded(fresh_database.url("psycopg")) as (engine, watch):
+        open_all(engine)
+        with engine.connect() as connection, pytest.raises(exc.OperationalError):
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        ask_all(engine)
+        assert watch.closed == {CloseReason.SQLSTATE: 1, CloseReason.INVALIDATED: SIZE - 1}
+
+
+def test_a_connection_that_cannot_be_reset_is_closed_for_that(fresh_database: FreshDatabase) -> None:
+    with FaultProxy(fresh_database.server.host, fresh_database.server.port) as proxy:
+        url = proxy.url(fresh_database.url("psycopg"))
+        with guarded(url) as (engine, watch):
+            connection = engine.raw_connection()
+            connection.cursor().execute("SELECT 7")
+            proxy.close_all()
+            connection.close()
+            assert watch.closed == {CloseReason.RESET: 1}
+
+
+@pytest.mark.parametrize(
+    ("limits", "closed"),
+    [
+        ({"pool_size": 1, "max_overflow": 1}, {CloseReason.OVERFLOW: 1, CloseReason.DISPOSED: 1}),
+        ({"pool_size": 0}, {CloseReason.DISPOSED: 2}),
+    ],
+)
+def test_what_is_beyond_the_size_is_overflow(
+    fresh_database: FreshDatabase, limits: dict[str, int], closed: dict[CloseReason, int]
+) -> None:
+    engine = create_engine(fresh_database.url("psycopg"), **limits)
+    watch = guard(engine)
+    with engine.connect(), engine.connect():
+        pass
+    engine.dispose()
+    assert watch.closed == closed
+
+
+def test_a_connection_that_was_never_handed_out_is_not_counted(tmp_path: Path) -> None:
+    with guarded(f"sqlite:///{tmp_path}/notes.db") as (engine, watch):
+        ask(engine)
+        with engine.connect() as connection:
+            connection.invalidate()
+
+        def refuse(*_: object) -> None:
+            raise RuntimeError("no")
+
+        event.listen(engine, "connect", refuse)
+        with pytest.raises(RuntimeError):
+            ask(engine)
+        event.remove(engine, "connect", refuse)
+        assert (ask(engine), watch.opened) == (7, 2)
 
 
 def test_what_it_cannot_look_after_is_refused() -> None:

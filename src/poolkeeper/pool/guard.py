@@ -12,12 +12,12 @@ import weakref
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from sqlalchemy import Engine, event, exc
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState, QueuePool
 
 from poolkeeper.drivers import Evidence, driver_of, evidence_of
 from poolkeeper.model import CloseReason
@@ -39,7 +39,8 @@ class _Watched:
     born: float
     due: float
     heard: float
-    taken: float
+    taken: float | None = None
+    resetting: bool = False
     reason: CloseReason | None = None
 
 
@@ -84,7 +85,7 @@ class Guard:
         self._lock = threading.Lock()
         self._closed: Counter[CloseReason] = Counter()
         self.opened = 0
-        for name in ("connect", "checkout", "checkin", "invalidate", "soft_invalidate", "close", "detach"):
+        for name in ("connect", "checkout", "reset", "checkin", "invalidate", "soft_invalidate", "close", "detach"):
             event.listen(engine, name, getattr(self, f"_{name}"))
         event.listen(engine, "handle_error", self._weigh)
 
@@ -96,79 +97,116 @@ class Guard:
 
     def _connect(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         now, raw = time.monotonic(), record.driver_connection
-        descriptor = self._driver.socket_of(raw)
         # A file does not fall silent.
-        heard = now if descriptor is not None else math.inf
-        watched = _Watched(raw, poll_of(descriptor), os.getpid(), now, math.inf, heard, now)
+        heard = math.inf if self._dialect.name == "sqlite" else now
+        watched = _Watched(raw, poll_of(self._driver.socket_of(raw)), os.getpid(), now, math.inf, heard)
         if self._recycle >= 0:
             watched.due = now + self._recycle * (1 - self._recycle_jitter * random.random())  # noqa: S311 - no secret
         record.info[_KEY] = watched
-        with self._lock:
-            self.opened += 1
 
-    def _checkout(self, dbapi: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+    def _checkout(self, dbapi: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+        if _KEY not in record.info:
+            # It was opened before anybody asked for a guard.
+            self._connect(dbapi, record)
         watched: _Watched = record.info[_KEY]
-        now = time.monotonic()
-        reason = self._why_not(watched, dbapi, now)
-        if reason is not None:
-            watched.reason = reason
-            raise exc.DisconnectionError(f"not to be handed out: {reason}")
-        watched.taken = now
-
-    def _why_not(self, watched: _Watched, dbapi: DBAPIConnection, now: float) -> CloseReason | None:
-        """The reason why a connection must not be handed out, if there is one."""
         if watched.pid != os.getpid():
-            self._driver.abandon(watched.raw, keep_session=True)
-            return CloseReason.ABANDONED
-        if now >= watched.due:
+            self._leave_to_the_parent(watched, record, proxy)
+        now = time.monotonic()
+        if is_new := watched.taken is None:
+            with self._lock:
+                self.opened += 1
+        watched.taken, watched.resetting = now, False
+        watched.reason = self._why_not(watched, dbapi, now, is_new=is_new)
+        if watched.reason is not None:
+            raise exc.DisconnectionError(f"not to be handed out: {watched.reason}")
+
+    def _leave_to_the_parent(
+        self, watched: _Watched, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
+    ) -> NoReturn:
+        self._driver.abandon(watched.raw, keep_session=True)
+        self._count(CloseReason.ABANDONED)
+        # What the record no longer has, SQLAlchemy does not close.
+        cast("Any", record).dbapi_connection = cast("Any", proxy).dbapi_connection = None
+        raise exc.DisconnectionError("not to be handed out: it belongs to the parent process")
+
+    def _why_not(self, watched: _Watched, dbapi: DBAPIConnection, now: float, *, is_new: bool) -> CloseReason | None:
+        """The reason why a connection must not be handed out, if there is one.
+
+        One that was just opened is for whoever waits for it, however short a life or silence is allowed.
+        """
+        if now >= watched.due and not is_new:
             return CloseReason.LIFETIME
         if watched.born < self._retired_before:
             return CloseReason.SQLSTATE
         verdict = look_at(self._driver.is_closed, watched.raw, watched.look_at_socket)
         if verdict is Verdict.GONE:
             return CloseReason.SOCKET
-        silent = now - watched.heard >= self._ping_after
+        silent = now - watched.heard >= self._ping_after and not is_new
         if (silent or verdict is Verdict.ASK) and not self._answers(watched, dbapi):
             return CloseReason.PING
         return None
 
     def _answers(self, watched: _Watched, dbapi: DBAPIConnection) -> bool:
-        cut_off = threading.Timer(self._ping_timeout, self._driver.abort, (watched.raw,))
-        cut_off.daemon = True
-        cut_off.start()
+        first = threading.Lock()
+
+        def cut_off() -> None:
+            if first.acquire(blocking=False):
+                self._driver.abort(watched.raw)
+
+        timer = threading.Timer(self._ping_timeout, cut_off)
+        timer.daemon = True
+        timer.start()
         try:
-            return bool(self._dialect.do_ping(dbapi))
+            answered = bool(self._dialect.do_ping(dbapi))
         except Exception:
-            return False
+            answered = False
         finally:
-            cut_off.cancel()
+            timer.cancel()
+            if not (in_time := first.acquire(blocking=False)):
+                # Its socket must not be closed, and its number given to another, while it is being cut off.
+                timer.join()
+        return answered and in_time
+
+    def _reset(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry | None, _state: PoolResetState) -> None:
+        # One that was detached has no record.
+        watched: _Watched | None = None if record is None else record.info.get(_KEY)
+        if watched is not None:
+            watched.resetting = True
 
     def _checkin(self, _dbapi: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         watched: _Watched | None = record.info.get(_KEY)
         now = time.monotonic()
-        if watched is not None and now - watched.taken < self._ping_after:
+        if watched is not None and watched.taken is not None and now - watched.taken < self._ping_after:
             # Whoever holds a connection longer may have been silent on it for as long.
             watched.heard = max(watched.heard, now)
 
     def _invalidate(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry, error: BaseException | None) -> None:
         watched: _Watched | None = record.info.get(_KEY)
         if watched is not None and watched.reason is None:
+            otherwise = CloseReason.RESET if watched.resetting else CloseReason.INVALIDATED
             proven = error is not None and evidence_of(error) is not None
-            watched.reason = CloseReason.SQLSTATE if proven else CloseReason.INVALIDATED
+            watched.reason = CloseReason.SQLSTATE if proven else otherwise
 
     _soft_invalidate = _invalidate
 
     def _close(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         watched: _Watched | None = record.info.get(_KEY)
-        if watched is not None:
-            self._count(watched.reason or self._unasked(watched))
+        if watched is None or watched.taken is None:
+            return
+        if watched.pid != os.getpid():
+            # SQLAlchemy's goodbye, which comes next, would end the parent's session.
+            self._driver.abandon(watched.raw, keep_session=True)
+            watched.reason = CloseReason.ABANDONED
+        self._count(watched.reason or self._unasked(watched, record))
 
-    def _unasked(self, watched: _Watched) -> CloseReason:
-        """Why SQLAlchemy closed a connection of its own accord: its age, a full pool, or the end of the pool."""
+    def _unasked(self, watched: _Watched, record: ConnectionPoolEntry) -> CloseReason:
+        """Why SQLAlchemy closed a connection of its own accord: its age, its siblings, a full pool, the pool's end."""
         if time.monotonic() >= watched.due:
             return CloseReason.LIFETIME
         pool = engine.pool if (engine := self._engine()) is not None else None
-        is_full = isinstance(pool, QueuePool) and pool.checkedin() >= pool.size()
+        if pool is not None and pool._invalidate_time > record.starttime:  # type: ignore[attr-defined]
+            return CloseReason.INVALIDATED
+        is_full = isinstance(pool, QueuePool) and 0 < pool.size() <= pool.checkedin()
         return CloseReason.OVERFLOW if is_full else CloseReason.DISPOSED
 
     def _detach(self, _dbapi: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
