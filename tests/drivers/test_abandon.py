@@ -83,6 +83,37 @@ loop.close()
 """
 )
 
+_BLOCKING = """
+import gc, os, sys, warnings
+from sqlalchemy import create_engine
+from poolkeeper.drivers import driver_of
+
+warnings.simplefilter("always")
+engine = create_engine(sys.argv[1])
+driver = driver_of(engine.dialect)
+connection = engine.raw_connection()
+raw, adapted = connection.driver_connection, connection.dbapi_connection
+connection.detach()
+
+def ask():
+    cursor = raw.cursor()
+    cursor.execute("SELECT 7")
+    return tuple(cursor.fetchone())
+
+if (child := os.fork()) == 0:
+    driver.abandon(raw, keep_session=True)
+    driver.abandon(raw, keep_session=True)
+    assert driver.is_closed(raw) and driver.socket_of(raw) is None
+    sys.exit(0)
+
+assert os.waitpid(child, 0)[1] == 0
+print("parent", ask(), flush=True)
+driver.abandon(raw, keep_session=False)
+assert driver.is_closed(raw) and driver.socket_of(raw) is None
+print("abandoned", flush=True)
+sys.stdin.readline()
+"""
+
 each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 postgres_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 mysql_drivers = pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])
@@ -141,6 +172,29 @@ def test_a_mysql_session_ends_without_its_loop(fresh_mariadb: FreshDatabase, dri
 @mysql_drivers
 def test_a_child_leaves_its_parents_mysql_session_alone(fresh_mariadb: FreshDatabase, driver: str, loop: str) -> None:
     leaves_the_session_to_the_parent(fresh_mariadb.url(driver), loop)
+
+
+@pytest.mark.parametrize(
+    ("driver", "place", "sessions"),
+    [("psycopg", "fresh_database", _PG_SESSIONS), ("pymysql", "fresh_mariadb", _MYSQL_SESSIONS)],
+)
+def test_a_blocking_connection_is_let_go_of(
+    driver: str, place: str, sessions: str, request: pytest.FixtureRequest
+) -> None:
+    database: FreshDatabase = request.getfixturevalue(place)
+    process = start(_BLOCKING, database.url(driver), "")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(2)]
+    try:
+        wait_until(lambda: database.query(sessions) == [("0",)])
+    finally:
+        _, noise = process.communicate("\n", timeout=20)
+    assert (lines, noise) == (["parent (7,)\n", "abandoned\n"], "")
+
+
+@each_loop
+def test_a_child_leaves_its_parents_file_alone(tmp_path: Path, loop: str) -> None:
+    leaves_the_session_to_the_parent(f"sqlite+aiosqlite:///{tmp_path}/notes.db", loop)
 
 
 def test_a_sqlite_connection_closes_in_its_own_thread(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class Pymysql:
 
     def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
         release(self.socket_of(driver_connection), keep_session=keep_session)
+        # Without a goodbye to the server.
+        with contextlib.suppress(Exception):
+            driver_connection._force_close()
 
     def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
         return True

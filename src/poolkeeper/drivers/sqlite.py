@@ -74,7 +74,9 @@ class Aiosqlite(Pysqlite):
 
     def abandon(self, driver_connection: Any, *, keep_session: bool) -> None:
         if keep_session:
-            _parents.append(driver_connection)
+            # Its thread is the parent's; its finaliser would miss it.
+            _parents.append(driver_connection._connection)
+            driver_connection._connection = None
         elif (stop := getattr(driver_connection, "stop", None)) is not None:
             # Its thread closes it, and tells nobody: there is no loop to tell.
             stop()
