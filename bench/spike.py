@@ -15,8 +15,8 @@ from poolkeeper.testing import EmbeddedPostgres
 
 CLIENTS, LIMIT, WARM = 50, 50, 5
 CONNECT, QUERY = 0.150, 0.002
-ROUNDS = 7
-SETTLE = 0.4
+ROUNDS = 4
+SETTLE = 0.3
 
 OURS = "KeeperPool"
 THEIRS = "psycopg_pool"
