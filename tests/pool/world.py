@@ -230,9 +230,7 @@ class World:
             self.advance(5)
 
     def _use_everything(self) -> None:
-        first = Caller(self)
-        self.advance(5)
-        callers = [first] + [Caller(self) for _ in range((self.pool.capacity or 5) - 1)]
+        callers = [Caller(self) for _ in range(self.pool.capacity or 5)]
         self.callers += callers
         self.advance(5)
         assert all(caller.holds for caller in callers), (callers, self.pool)

@@ -60,6 +60,7 @@ class Connecting:
                 await greenlet_spawn(record.get_connection)
         except BaseException as error:
             self.vacant(record)
+            problems.without_frames(error)
             self._failed(error, time.monotonic() - began, record)
             if not isinstance(error, Exception):
                 raise
@@ -81,7 +82,7 @@ class Connecting:
         home.queue.connects_at_once = 1
         if isinstance(error, Exception):
             curable = problems.is_curable(error)
-            delay = home.outage.failed(problems.without_frames(error), now, random.random(), curable=curable)  # noqa: S311
+            delay = home.outage.failed(error, now, seconds, random.random(), curable=curable)  # noqa: S311 - no secret
             if not curable and (head := home.queue.head()) is not None:
                 home.line.send_away(head, problems.the_error_itself(error))
             if home.outage.is_lasting(now) and not home.has_connections:
@@ -111,7 +112,7 @@ class Connecting:
 
     async def ping(self, record: KeeperRecord) -> bool:
         """Whether the server answers within `ping_timeout`. A connection that does not is of no use any more."""
-        home, pool = self._home, self._home.pool
+        home, pool, began = self._home, self._home.pool, time.monotonic()
         pool.logger.debug("Pool pre-ping on connection %s", record.dbapi_connection)
         cut_off = home.loop.call_later(home.options.ping_timeout, home.driver.abort, record.raw)
         try:
@@ -123,9 +124,15 @@ class Connecting:
             cut_off.cancel()
         if not alive:
             pool.logger.debug("Pool pre-ping on connection %s failed", record.dbapi_connection)
-            # What silenced this one may have silenced the others.
-            record.host.doubt()
+            self._doubt_others(record, began)
         return alive
+
+    def _doubt_others(self, record: KeeperRecord, began: float) -> None:
+        """What silenced one connection may have silenced the others."""
+        record.host.doubt(began)
+        if time.monotonic() - began >= self._home.options.ping_timeout:
+            # To ask one after the other would cost the caller who waits a ping's time for each.
+            self._home.close_silent(record.host)
 
     async def close(self, record: KeeperRecord) -> None:
         """Close a connection that is in nobody's hands."""

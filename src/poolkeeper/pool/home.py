@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from poolkeeper.pool.keeper_pool import KeeperPool
 
 
+_TIME_TO_CONNECT = 0.1
+
+
 class Home:
     """One pool on one event loop."""
 
@@ -203,8 +206,21 @@ class Home:
         self.upkeep.stop()
         self.queue.limit(replace(self.queue.limits, min_idle=0))
         self.retire_all(CloseReason.DISPOSED)
+
+    async def wind_up(self) -> None:
+        """Wait for what is being closed, and end what is being opened for nobody."""
+        # Most connects are over soon, and some drivers are untidy about cancelled ones.
+        await self._finish(_TIME_TO_CONNECT)
         if not self.queue.waiting:
             self._connecting.give_up()
+        # What has been opened meanwhile is closed in a second round.
+        for _ in range(2):
+            await self._finish()
+
+    async def _finish(self, timeout: float | None = None) -> None:
+        tasks = self.tasks - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
 
     def close_idle(self, reason_for: Callable[[KeeperRecord], CloseReason | None], at_most: float = math.inf) -> None:
         """Close the idle connections for which `reason_for` gives a reason, those idle longest first."""
@@ -226,6 +242,10 @@ class Home:
         """Hand out none of the open connections (to this host) before it has answered."""
         for one in self.hosts.values() if host is None else (host,):
             one.doubt()
+
+    def close_silent(self, host: Host) -> None:
+        """Close the idle connections to this host that would have to answer first."""
+        self.close_idle(lambda record: CloseReason.PING if record.host is host and record.is_doubted else None)
 
     def move_out(self) -> None:
         """Another loop or a child process takes over: let go of what is idle here, and of the rest as it comes home."""

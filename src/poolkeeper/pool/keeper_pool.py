@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -107,6 +108,8 @@ class KeeperPool(Pool):
         self.tally = Tally()
         self.describe_holder: Callable[[KeeperRecord], str] = _describe_holder
         self._home: Home | None = None
+        # Disposed ones live as long as somebody holds a connection of theirs.
+        self._former: weakref.WeakSet[Home] = weakref.WeakSet()
         self._suspended = self._drained = False
 
     # What SQLAlchemy asks of a pool
@@ -152,9 +155,11 @@ class KeeperPool(Pool):
         """
         home, self._home = self._home, None
         if home is not None:
+            self._former.add(home)
             home.dispose()
-            if home.tasks and in_greenlet() and home.loop is asyncio._get_running_loop():
-                await_only(asyncio.wait(home.tasks))
+            if home.tasks and home.loop is asyncio._get_running_loop():
+                winding_up = home.wind_up()
+                await_only(winding_up) if in_greenlet() else home.spawn(winding_up, "dispose")
         self.logger.info("Pool disposed. %s", self.status())
 
     # Numbers
@@ -191,10 +196,18 @@ class KeeperPool(Pool):
         return self._home.outage.error if self._home else None
 
     def counts(self) -> PoolCounts:
-        """The numbers of this moment."""
-        if self._home is not None:
-            return self._home.counts()
-        return PoolCounts(self.capacity, 0, 0, 0, 0, 0, self.tally.opened, dict(self.tally.closed))
+        """The numbers of this moment. What was in use when the pool was disposed counts until it is closed."""
+        homes = [home for home in (self._home, *self._former) if home is not None]
+        return PoolCounts(
+            capacity=self.capacity,
+            in_use=sum(home.queue.in_use for home in homes),
+            idle=sum(len(home.queue.idle) for home in homes),
+            connecting=sum(home.queue.connecting for home in homes),
+            checking=sum(home.queue.checking + home.queue.closing for home in homes),
+            waiting=sum(len(home.queue.waiting) for home in homes),
+            opened=self.tally.opened,
+            closed=dict(self.tally.closed),
+        )
 
     def size(self) -> int:
         return self.options.limits.pool_size
@@ -203,11 +216,13 @@ class KeeperPool(Pool):
         return self.options.timeout
 
     def checkedin(self) -> int:
-        counts = self.counts()
+        if self._home is None:
+            return 0
+        counts = self._home.counts()
         return counts.idle + counts.checking
 
     def checkedout(self) -> int:
-        return self.counts().in_use
+        return self._home.queue.in_use if self._home else 0
 
     def overflow(self) -> int:
         if not self.size():

@@ -95,7 +95,7 @@ class Line:
         if home.draining:
             error = problems.closed(home)()
             raise error
-        hopeless = home.outage.is_lasting(now) and not home.has_connections
+        hopeless = home.outage.is_lasting(now) and home.outage.is_news(now) and not home.has_connections
         if hopeless and (queue.connecting or not queue.connects_at_once):
             error = problems.unreachable(home)()
             raise error

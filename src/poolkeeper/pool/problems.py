@@ -34,13 +34,12 @@ def is_curable(error: BaseException) -> bool:
     return not isinstance(error, Exception) or classify_connect_failure(error) in _CURABLE
 
 
-def without_frames(error: BaseException) -> BaseException:
-    """The error with nothing held by its tracebacks: drivers keep half-open connections in them."""
+def without_frames(error: BaseException) -> None:
+    """Let the tracebacks of this error hold nothing: drivers keep half-open connections in them."""
     link: BaseException | None = error
     while link is not None:
         traceback.clear_frames(link.__traceback__)
         link = link.__cause__ or link.__context__
-    return error
 
 
 def unreachable(home: Home) -> Problem:

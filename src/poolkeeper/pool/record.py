@@ -36,10 +36,11 @@ class Host:
         for record in self.records:
             record.retire(reason)
 
-    def doubt(self) -> None:
-        """Hand out none of them before it has answered."""
+    def doubt(self, since: float = math.inf) -> None:
+        """Hand out none of them before it has answered, but those heard from since then."""
         for record in self.records:
-            record.heard = -math.inf
+            if record.heard < since:
+                record.heard = -math.inf
 
 
 class KeeperRecord(_ConnectionRecord):
@@ -80,6 +81,11 @@ class KeeperRecord(_ConnectionRecord):
         if forgotten:
             self.reason = CloseReason.LEAKED
         return forgotten
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether it has to answer before it is handed out."""
+        return self.heard == -math.inf
 
     def retire(self, reason: CloseReason) -> None:
         """Close it as soon as it is in nobody's hands."""
