@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from tests.servers import FreshDatabase
+from tests.servers import FreshDatabase, PgBouncer, server_folder
 from tests.service.served import wait_until
 
 from poolkeeper.drivers import driver_of
 from poolkeeper.testing import EmbeddedPostgres
 
 _PRELUDE = """
-import asyncio, gc, os, sys, warnings
+import asyncio, gc, os, ssl, sys, warnings
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from poolkeeper.drivers import driver_of
@@ -31,7 +37,13 @@ if sys.argv[2] == "uvloop":
     # Its transports complain, as a ResourceWarning, whatever is done once their loop is closed.
     warnings.filterwarnings("ignore", "unclosed resource|loop is closed")
 
-engine = create_async_engine(sys.argv[1])
+arguments = {}
+if "tls" in sys.argv:
+    any_certificate = ssl.create_default_context()
+    any_certificate.check_hostname, any_certificate.verify_mode = False, ssl.CERT_NONE
+    arguments = {"sslmode": "require"} if "psycopg" in sys.argv[1] else {"ssl": any_certificate}
+
+engine = create_async_engine(sys.argv[1], connect_args=arguments)
 driver = driver_of(engine.dialect)
 
 async def connected():
@@ -119,9 +131,9 @@ postgres_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 mysql_drivers = pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])
 
 
-def start(script: str, url: str, loop: str) -> subprocess.Popen[str]:
+def start(script: str, url: str, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", script, url, loop],
+        [sys.executable, "-c", script, url, *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -129,19 +141,23 @@ def start(script: str, url: str, loop: str) -> subprocess.Popen[str]:
     )
 
 
-def abandons_and_the_server_forgets(database: FreshDatabase, url: str, loop: str, sessions: str) -> None:
-    process = start(_LOOP_GONE, url, loop)
+def abandons_and_the_server_forgets(database: FreshDatabase, url: str, sessions: str, *more: str) -> None:
+    abandons_and_is_forgotten(url, lambda: database.query(sessions) == [("0",)], *more)
+
+
+def abandons_and_is_forgotten(url: str, is_forgotten: Callable[[], bool], *more: str) -> None:
+    process = start(_LOOP_GONE, url, *more)
     assert process.stdout is not None
     line = process.stdout.readline()
     try:
-        wait_until(lambda: database.query(sessions) == [("0",)])
+        wait_until(is_forgotten)
     finally:
         _, noise = process.communicate("\n", timeout=20)
     assert (line, noise) == ("abandoned\n", "")
 
 
-def leaves_the_session_to_the_parent(url: str, loop: str) -> None:
-    process = start(_FORKED, url, loop)
+def leaves_the_session_to_the_parent(url: str, *more: str) -> None:
+    process = start(_FORKED, url, *more)
     said, noise = process.communicate(timeout=20)
     assert (said, noise) == ("abandoned\nparent (7,)\n", "")
 
@@ -153,7 +169,7 @@ _MYSQL_SESSIONS = "SELECT count(*) FROM information_schema.processlist WHERE db 
 @each_loop
 @postgres_drivers
 def test_a_session_ends_without_its_loop(fresh_database: FreshDatabase, driver: str, loop: str) -> None:
-    abandons_and_the_server_forgets(fresh_database, fresh_database.url(driver), loop, _PG_SESSIONS)
+    abandons_and_the_server_forgets(fresh_database, fresh_database.url(driver), _PG_SESSIONS, loop)
 
 
 @each_loop
@@ -162,10 +178,47 @@ def test_a_child_leaves_its_parents_session_alone(fresh_database: FreshDatabase,
     leaves_the_session_to_the_parent(fresh_database.url(driver), loop)
 
 
+@pytest.fixture
+def tls_pooler(pgbouncer: Callable[..., PgBouncer], own_certificate: tuple[Path, Path]) -> PgBouncer:
+    key, certificate = own_certificate
+    files = {"client_tls_key_file": key, "client_tls_cert_file": certificate}
+    return pgbouncer("session", client_tls_sslmode="allow", **files)
+
+
+@pytest.fixture
+def own_certificate() -> Iterator[tuple[Path, Path]]:
+    """A key and its self-signed certificate, in files that PgBouncer may read."""
+    secret, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    signed = (
+        x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(secret, hashes.SHA256())
+    )
+    unencrypted = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    with server_folder(PgBouncer.RUN_AS) as folder:
+        key, certificate = folder / "key", folder / "certificate"
+        key.write_bytes(secret.private_bytes(serialization.Encoding.PEM, *unencrypted))
+        certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        yield key, certificate
+
+
+@each_loop
+@postgres_drivers
+def test_below_tls_too(tls_pooler: PgBouncer, driver: str, loop: str) -> None:
+    leaves_the_session_to_the_parent(tls_pooler.url(driver), loop, "tls")
+    abandons_and_is_forgotten(tls_pooler.url(driver), lambda: tls_clients(tls_pooler) == 0, loop, "tls")
+
+
+def tls_clients(pooler: PgBouncer) -> int:
+    return pooler.admin("SHOW CLIENTS").count("TLSv")
+
+
 @each_loop
 @mysql_drivers
 def test_a_mysql_session_ends_without_its_loop(fresh_mariadb: FreshDatabase, driver: str, loop: str) -> None:
-    abandons_and_the_server_forgets(fresh_mariadb, fresh_mariadb.url(driver), loop, _MYSQL_SESSIONS)
+    abandons_and_the_server_forgets(fresh_mariadb, fresh_mariadb.url(driver), _MYSQL_SESSIONS, loop)
 
 
 @each_loop
@@ -182,7 +235,7 @@ def test_a_blocking_connection_is_let_go_of(
     driver: str, place: str, sessions: str, request: pytest.FixtureRequest
 ) -> None:
     database: FreshDatabase = request.getfixturevalue(place)
-    process = start(_BLOCKING, database.url(driver), "")
+    process = start(_BLOCKING, database.url(driver))
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]
     try:
