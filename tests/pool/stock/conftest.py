@@ -14,10 +14,15 @@ from tests.pool.stock.pools import ASYNCPG, POOLS, Maker
 from tests.pool.stock.servers import SharedDatabase, shared_mariadb, shared_postgres
 from tests.servers import MariaDB
 
+from poolkeeper.pool import KeeperPool
 from poolkeeper.testing import EmbeddedPostgres
 
 
-@pytest.fixture(params=POOLS, ids=lambda pool: pool.__name__)
+# That the suite describes the stock pool rightly changes with SQLAlchemy only.
+_RUNS = [pytest.param(pool, marks=[] if pool is KeeperPool else [pytest.mark.slow], id=pool.__name__) for pool in POOLS]
+
+
+@pytest.fixture(params=_RUNS)
 def pool_class(request: pytest.FixtureRequest) -> type[Pool]:
     return request.param
 
