@@ -7,7 +7,9 @@ import asyncio
 import random
 import time
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import exc
 from sqlalchemy.util import greenlet_spawn
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
 
 # A server that does not take a goodbye in this time is left without one.
 _CLOSE_LIMIT = 2.0
+# A driver whose connection was cut off has told whoever waits for it after this.
+_MOMENT = 0.1
 # A connect that was cancelled from outside (by a loop that ends) is tried again this much later, if ever.
 _BREATHER = 0.01
 _DEAD = (CloseReason.SOCKET, CloseReason.PING)
+
+T = TypeVar("T")
 
 
 class Connecting:
@@ -114,14 +120,12 @@ class Connecting:
         """Whether the server answers within `ping_timeout`. A connection that does not is of no use any more."""
         home, pool, began = self._home, self._home.pool, time.monotonic()
         pool.logger.debug("Pool pre-ping on connection %s", record.dbapi_connection)
-        cut_off = home.loop.call_later(home.options.ping_timeout, home.driver.abort, record.raw)
+        ask, connection = pool.dialect._do_ping_w_event, record.dbapi_connection
         try:
-            alive = bool(await greenlet_spawn(pool.dialect._do_ping_w_event, record.dbapi_connection))
+            alive = await self._within(home.options.ping_timeout, record, ask, connection)
         except Exception:
             # Whatever it was, there was no answer.
             alive = False
-        finally:
-            cut_off.cancel()
         if not alive:
             pool.logger.debug("Pool pre-ping on connection %s failed", record.dbapi_connection)
             self._doubt_others(record, began)
@@ -136,18 +140,33 @@ class Connecting:
 
     async def close(self, record: KeeperRecord) -> None:
         """Close a connection that is in nobody's hands."""
-        home, raw = self._home, record.raw
+        home = self._home
         if why := _why(record):
             home.pool.logger.info("Connection %r %s; recycling", record.dbapi_connection, why)
-        if record.reason in _DEAD:
-            home.driver.abort(raw)
-            await greenlet_spawn(record.invalidate, exc.DisconnectionError(f"found dead: {record.reason}"))
-            return
-        cut_off = home.loop.call_later(_CLOSE_LIMIT, home.driver.abort, raw)
-        try:
-            await greenlet_spawn(record.terminate)
-        finally:
-            cut_off.cancel()
+        # One that could not be cut off is forgotten.
+        with suppress(TimeoutError):
+            if record.reason in _DEAD:
+                home.driver.abort(record.raw)
+                found_dead = exc.DisconnectionError(f"found dead: {record.reason}")
+                await self._within(_CLOSE_LIMIT, record, record.invalidate, found_dead)
+            else:
+                await self._within(_CLOSE_LIMIT, record, record.terminate)
+
+    async def _within(self, seconds: float, record: KeeperRecord, work: Callable[..., T], *args: Any) -> T:
+        """Do it, and cut the connection off after `seconds`. TimeoutError where even that does not end it."""
+        home, raw = self._home, record.raw
+        async with asyncio.timeout(None) as patience:
+
+            def cut_off() -> None:
+                home.driver.abort(raw)
+                # Of the drivers that are not known here, some have nothing that cuts a connection off.
+                patience.reschedule(home.loop.time() + _MOMENT)
+
+            timer = home.loop.call_later(seconds, cut_off)
+            try:
+                return await greenlet_spawn(work, *args)
+            finally:
+                timer.cancel()
 
 
 def _why(record: KeeperRecord) -> str | None:
