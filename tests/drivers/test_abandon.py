@@ -126,9 +126,9 @@ print("abandoned", flush=True)
 sys.stdin.readline()
 """
 
-each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+each_loop = pytest.mark.parametrize("loop", ["asyncio", pytest.param("uvloop", marks=pytest.mark.slow)])
 postgres_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-mysql_drivers = pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])
+mysql_drivers = pytest.mark.parametrize("driver", ["aiomysql", pytest.param("asyncmy", marks=pytest.mark.slow)])
 
 
 def start(script: str, url: str, *more: str) -> subprocess.Popen[str]:
