@@ -39,6 +39,14 @@ def own_sqlstate(error: BaseException) -> str | None:
     return state if isinstance(state, str) and len(state) == _SQLSTATE_LENGTH else None
 
 
+def own_severity(error: BaseException) -> str | None:
+    """How grave the PostgreSQL server called this very error, in English; None for a driver's own."""
+    severity: object = getattr(
+        error, "severity_en", getattr(getattr(error, "diag", None), "severity_nonlocalized", None)
+    )
+    return severity if isinstance(severity, str) else None
+
+
 def own_number(error: BaseException) -> int | None:
     """The error number of MySQL or MariaDB that this very error carries."""
     if isinstance(error, OSError) or not error.args:
@@ -50,6 +58,11 @@ def own_number(error: BaseException) -> int | None:
 def sqlstate_of(error: BaseException) -> str | None:
     """The SQLSTATE in an error's chain; None where the driver has none, as psycopg while it connects."""
     return next((state for link in chain_of(error) if (state := own_sqlstate(link))), None)
+
+
+def ends_no_session(error: BaseException) -> bool:
+    """Whether a PostgreSQL server said that the session goes on after this error."""
+    return any(own_severity(link) == "ERROR" for link in chain_of(error))
 
 
 def number_of(error: BaseException) -> int | None:

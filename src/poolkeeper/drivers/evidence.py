@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 
-from poolkeeper.drivers.codes import number_of, sqlstate_of
+from poolkeeper.drivers.codes import ends_no_session, number_of, sqlstate_of
 from poolkeeper.facts import sqlstates
 
 _OPTION_PREVENTS = 1290
-_GONE_NUMBERS = sqlstates.MYSQL_CONNECTION_LOST.value | sqlstates.MYSQL_STOPPING.value
+_GONE_STATES = sqlstates.STARTING_OR_STOPPING.value | sqlstates.SESSION_ENDED.value
+_GONE_NUMBERS = sqlstates.MYSQL_CONNECTION_LOST.value | sqlstates.MYSQL_STOPPING.value | sqlstates.MYSQL_KILLED.value
 
 
 class Evidence(Enum):
@@ -26,6 +27,9 @@ def evidence_of(error: BaseException) -> Evidence | None:
         return None
     if state in sqlstates.READ_ONLY.value or number in sqlstates.MYSQL_READ_ONLY.value:
         return Evidence.READ_ONLY
-    if state in sqlstates.STARTING_OR_STOPPING.value or number in _GONE_NUMBERS:
+    if state in _GONE_STATES or number in _GONE_NUMBERS:
         return Evidence.GONE
-    return Evidence.GONE if state is not None and state[:2] in sqlstates.CONNECTION_CLASS.value else None
+    if state is None or state[:2] not in sqlstates.CONNECTION_CLASS.value:
+        return None
+    # A message that does not fit the prepared statement, say, is a violation of the protocol that hurts nobody else.
+    return None if ends_no_session(error) else Evidence.GONE
