@@ -17,7 +17,6 @@ from tests.servers import MariaDB
 from poolkeeper.pool import KeeperPool
 from poolkeeper.testing import EmbeddedPostgres
 
-
 # That the suite describes the stock pool rightly changes with SQLAlchemy only.
 _RUNS = [pytest.param(pool, marks=[] if pool is KeeperPool else [pytest.mark.slow], id=pool.__name__) for pool in POOLS]
 
