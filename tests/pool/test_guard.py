@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, exc, text
+from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-from tests.servers import FreshDatabase
+from tests.servers import FreshDatabase, FreshMariaDB
 
 from poolkeeper.model import CloseReason
 from poolkeeper.pool import Guard, guard
@@ -93,6 +93,46 @@ def test_a_silent_peer_costs_the_bounded_ping(fresh_database: FreshDatabase) -> 
             time.sleep(0.1)
             assert ask(engine) == 7
             assert watch.closed[CloseReason.PING] == 1
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_one_silent_connection_speaks_for_all(driver: str, request: pytest.FixtureRequest) -> None:
+    database = request.getfixturevalue("fresh_database" if driver == "psycopg" else "fresh_mariadb")
+    host = getattr(database.server, "host", "127.0.0.1")
+    with (
+        FaultProxy(host, database.server.port) as proxy,
+        guarded(proxy.url(database.url(driver)), ping_after=0.05, ping_timeout=0.3) as (engine, watch),
+    ):
+        open_all(engine)
+        proxy.drop("existing")
+        time.sleep(0.1)
+        pings, ping = [], engine.dialect.do_ping
+        engine.dialect.do_ping = lambda dbapi: pings.append(dbapi) or ping(dbapi)  # type: ignore[method-assign,func-returns-value]
+        ask_all(engine)
+        assert len(pings) == 1
+        assert watch.closed == {CloseReason.PING: SIZE}
+
+
+def test_a_server_that_takes_no_writes_loses_its_connections(fresh_mariadb: FreshMariaDB) -> None:
+    reader = f"{fresh_mariadb.name}_reader"
+    # Without the privilege to write all the same.
+    fresh_mariadb.execute(
+        f"CREATE USER {reader}; GRANT ALL ON {fresh_mariadb.name}.* TO {reader}; CREATE TABLE t (a INT)"
+    )
+    url = make_url(fresh_mariadb.url("pymysql")).set(username=reader, password="")
+    with guarded(url.render_as_string(hide_password=False)) as (engine, watch):
+        open_all(engine)
+        fresh_mariadb.execute("SET GLOBAL read_only = 1")
+        try:
+            with engine.connect() as connection:
+                with pytest.raises(exc.DBAPIError):
+                    connection.execute(text("INSERT INTO t VALUES (7)"))
+                assert connection.execute(text("SELECT 7")).scalar_one() == 7
+        finally:
+            fresh_mariadb.execute("SET GLOBAL read_only = 0")
+        ask_all(engine)
+        assert watch.closed == {CloseReason.SQLSTATE: SIZE}
+    fresh_mariadb.execute(f"DROP USER {reader}")
 
 
 def test_connections_opened_together_have_ages_of_their_own(fresh_database: FreshDatabase) -> None:
@@ -268,6 +308,8 @@ def test_what_it_cannot_look_after_is_refused() -> None:
     guard(engine)
     with pytest.raises(exc.ArgumentError, match="called for this engine before"):
         guard(engine)
+    with pytest.raises(exc.ArgumentError, match="called for this engine before"):
+        guard(engine.execution_options(isolation_level="AUTOCOMMIT"))
     with pytest.raises(exc.ArgumentError, match="NullPool"):
         guard(create_engine("sqlite:///notes.db", poolclass=NullPool))
     with pytest.raises(exc.ArgumentError, match="KeeperPool"):

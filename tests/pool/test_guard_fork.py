@@ -32,7 +32,6 @@ parent = session()
 """
 
 _EPILOGUE = """
-assert os.wait()[1] == 0
 assert asks(raw) == parent
 raw.rollback()
 engine.dispose()
@@ -47,6 +46,7 @@ if os.fork() == 0:
     del raw
     gc.collect()
     sys.exit(0)
+assert os.wait()[1] == 0
 """
 
 _USES_AN_OLD_ONE = _USES.replace("assert session()", "time.sleep(1.2)\n    assert session()")
@@ -58,6 +58,7 @@ if os.fork() == 0:
     del raw
     gc.collect()
     sys.exit(0)
+assert os.wait()[1] == 0
 """
 
 _SQLITE = """
@@ -65,6 +66,7 @@ if os.fork() == 0:
     assert session() == 7
     assert asks(raw) == 7, "closed"
     sys.exit(0)
+assert os.wait()[1] == 0
 """
 
 
@@ -74,7 +76,36 @@ def run(script: str, url: str, identity: str) -> None:
     assert (done.stdout, done.stderr) == ("parent asked\n", "")
 
 
-@pytest.mark.parametrize("script", [_USES, _USES_AN_OLD_ONE, _DISPOSES], ids=["uses", "uses-an-old-one", "disposes"])
+_CLOSES = """
+import logging
+logging.disable()
+held = engine.connect()
+held.execute(text("CREATE TEMPORARY TABLE notes (a int)"))
+held.commit()
+held.execute(text("INSERT INTO notes VALUES (7)"))
+proxy = held.connection
+for way in ("held.close()", "proxy.close()", "held = proxy = None; gc.collect()"):
+    if os.fork() == 0:
+        exec(way)
+        assert dict(watch.closed) == {"abandoned": 1}, (way, watch.closed)
+        del raw
+        gc.collect()
+        sys.exit(0)
+    assert os.wait()[1] == 0
+assert held.execute(text("SELECT a FROM notes")).scalar_one() == 7
+held.close()
+del held, proxy
+"""
+
+_SCRIPTS = {
+    "uses": _USES,
+    "uses-an-old-one": _USES_AN_OLD_ONE,
+    "disposes": _DISPOSES,
+    "closes": _CLOSES,
+}
+
+
+@pytest.mark.parametrize("script", _SCRIPTS.values(), ids=_SCRIPTS)
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
 def test_the_parents_session_lives_on(driver: str, script: str, request: pytest.FixtureRequest) -> None:
     database = request.getfixturevalue("fresh_database" if driver == "psycopg" else "fresh_mariadb")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
-from sqlalchemy import Engine, event, exc
+from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState, QueuePool
@@ -49,8 +49,9 @@ def guard(engine: Engine, *, ping_after: float = 2.0, ping_timeout: float = 2.0,
 
     At each checkout the driver's flag and the socket are looked at, without a round trip, so `pool_pre_ping` is not
     needed. A connection that was silent for `ping_after` is pinged, in at most `ping_timeout`; `math.inf` never pings.
-    A dead one is replaced within the checkout, before the application's first statement. Each is replaced at an age of
-    its own, in the last `recycle_jitter` of `pool_recycle`. A forked child leaves its parent's connections alone.
+    A dead one is replaced within the checkout, before the application's first statement. One that does not answer in
+    time speaks for all that were heard from no later: they are replaced unasked. Each is replaced at an age of its own,
+    in the last `recycle_jitter` of `pool_recycle`. A forked child leaves its parent's connections alone.
 
     Raises `sqlalchemy.exc.ArgumentError` for an asyncio engine, a pool that is no QueuePool, or a second call.
     """
@@ -59,7 +60,8 @@ def guard(engine: Engine, *, ping_after: float = 2.0, ping_timeout: float = 2.0,
         raise exc.ArgumentError("guard() is for engines that block; create_async_engine takes poolclass=KeeperPool")
     if not isinstance(pool, QueuePool):
         raise exc.ArgumentError(f"guard() looks after a QueuePool, and the engine has a {type(pool).__name__}")
-    if engine in _guarded:
+    # `execution_options()` gives another engine on the same pool.
+    if any(other.pool is pool for other in list(_guarded)):
         raise exc.ArgumentError("guard() was called for this engine before")
     watch = _guarded[engine] = Guard(engine, ping_after, ping_timeout, recycle_jitter)
     return watch
@@ -81,13 +83,15 @@ class Guard:
         self._dialect, self._driver = engine.dialect, driver_of(engine.dialect)
         self._recycle = engine.pool._recycle
         self._ping_after, self._ping_timeout, self._recycle_jitter = ping_after, ping_timeout, recycle_jitter
-        self._retired_before = -math.inf
+        # Connections from before then are not handed out, or not before they answered, or have proved to be silent.
+        self._retired_before = self._doubted_before = self._silent_before = -math.inf
         self._lock = threading.Lock()
         self._closed: Counter[CloseReason] = Counter()
         self.opened = 0
         for name in ("connect", "checkout", "reset", "checkin", "invalidate", "soft_invalidate", "close", "detach"):
             event.listen(engine, name, getattr(self, f"_{name}"))
         event.listen(engine, "handle_error", self._weigh)
+        event.listen(engine, "rollback", self._rollback)
 
     @property
     def closed(self) -> Mapping[CloseReason, int]:
@@ -106,19 +110,25 @@ class Guard:
 
     def _checkout(self, dbapi: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
         if _KEY not in record.info:
-            # It was opened before anybody asked for a guard.
-            self._connect(dbapi, record)
+            self._adopt(dbapi, record)
         watched: _Watched = record.info[_KEY]
         if watched.pid != os.getpid():
             self._leave_to_the_parent(watched, record, proxy)
         now = time.monotonic()
-        if is_new := watched.taken is None:
-            with self._lock:
-                self.opened += 1
+        is_new = watched.taken is None
         watched.taken, watched.resetting = now, False
-        watched.reason = self._why_not(watched, dbapi, now, is_new=is_new)
-        if watched.reason is not None:
-            raise exc.DisconnectionError(f"not to be handed out: {watched.reason}")
+        if is_new:
+            # For whoever waits for it, whatever is allowed or known of others: SQLAlchemy tries only twice.
+            self._count_opened()
+        elif reason := self._why_not(watched, dbapi, now):
+            watched.reason = reason
+            raise exc.DisconnectionError(f"not to be handed out: {reason}")
+
+    def _adopt(self, dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Look after a connection that was opened before anybody asked for a guard."""
+        self._connect(dbapi, record)
+        record.info[_KEY].taken = time.monotonic()
+        self._count_opened()
 
     def _leave_to_the_parent(
         self, watched: _Watched, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
@@ -129,25 +139,22 @@ class Guard:
         cast("Any", record).dbapi_connection = cast("Any", proxy).dbapi_connection = None
         raise exc.DisconnectionError("not to be handed out: it belongs to the parent process")
 
-    def _why_not(self, watched: _Watched, dbapi: DBAPIConnection, now: float, *, is_new: bool) -> CloseReason | None:
-        """The reason why a connection must not be handed out, if there is one.
-
-        One that was just opened is for whoever waits for it, however short a life or silence is allowed.
-        """
-        if now >= watched.due and not is_new:
+    def _why_not(self, watched: _Watched, dbapi: DBAPIConnection, now: float) -> CloseReason | None:
+        """The reason why a connection must not be handed out again, if there is one."""
+        if now >= watched.due:
             return CloseReason.LIFETIME
         if watched.born < self._retired_before:
             return CloseReason.SQLSTATE
         verdict = look_at(self._driver.is_closed, watched.raw, watched.look_at_socket)
         if verdict is Verdict.GONE:
             return CloseReason.SOCKET
-        silent = now - watched.heard >= self._ping_after and not is_new
-        if (silent or verdict is Verdict.ASK) and not self._answers(watched, dbapi):
-            return CloseReason.PING
-        return None
+        heard = watched.heard
+        if verdict is Verdict.GOOD and now - heard < self._ping_after and heard >= self._doubted_before:
+            return None
+        return None if heard >= self._silent_before and self._answers(watched, dbapi) else CloseReason.PING
 
     def _answers(self, watched: _Watched, dbapi: DBAPIConnection) -> bool:
-        first = threading.Lock()
+        first, began = threading.Lock(), time.monotonic()
 
         def cut_off() -> None:
             if first.acquire(blocking=False):
@@ -165,13 +172,37 @@ class Guard:
             if not (in_time := first.acquire(blocking=False)):
                 # Its socket must not be closed, and its number given to another, while it is being cut off.
                 timer.join()
-        return answered and in_time
+        if not answered or not in_time:
+            self._doubt_others(began, silent=not in_time)
+            return False
+        watched.heard = time.monotonic()
+        return True
+
+    def _doubt_others(self, began: float, *, silent: bool) -> None:
+        """What ended or silenced one connection may have done so to all."""
+        self._doubted_before = began
+        if silent:
+            # To ask one after the other would cost each caller a ping's time.
+            self._silent_before = began
 
     def _reset(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry | None, _state: PoolResetState) -> None:
         # One that was detached has no record.
         watched: _Watched | None = None if record is None else record.info.get(_KEY)
-        if watched is not None:
-            watched.resetting = True
+        if watched is None:
+            return
+        watched.resetting = True
+        if watched.pid != os.getpid():
+            # A rollback would be that of the parent's transaction.
+            raise exc.DisconnectionError("not to be reset: it belongs to the parent process")
+
+    def _rollback(self, connection: Connection) -> None:
+        if connection.closed or connection.invalidated:
+            return
+        watched: _Watched | None = connection.connection.info.get(_KEY)
+        if watched is not None and watched.pid != os.getpid():
+            # Neither SQLAlchemy nor a finaliser of the driver may reach the parent's session.
+            self._driver.abandon(watched.raw, keep_session=True)
+            connection.invalidate()
 
     def _checkin(self, _dbapi: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         watched: _Watched | None = record.info.get(_KEY)
@@ -209,8 +240,13 @@ class Guard:
         is_full = isinstance(pool, QueuePool) and 0 < pool.size() <= pool.checkedin()
         return CloseReason.OVERFLOW if is_full else CloseReason.DISPOSED
 
-    def _detach(self, _dbapi: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-        self._count(CloseReason.DETACHED)
+    def _detach(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        if _KEY in record.info:
+            self._count(CloseReason.DETACHED)
+
+    def _count_opened(self) -> None:
+        with self._lock:
+            self.opened += 1
 
     def _count(self, reason: CloseReason) -> None:
         with self._lock:
