@@ -35,7 +35,9 @@ class Victim:
             await self._work()
 
     def strike(self) -> None:
-        """Cancel it; nothing else runs before this returns."""
+        """Cancel it, unless it has ended: some drivers close without an answer. Nothing else runs meanwhile."""
+        if self.task.done():
+            return
         if self._way == "timeout":
             self._timeout.reschedule(asyncio.get_running_loop().time())
         elif self._way == "scope" and self._scope is not None:

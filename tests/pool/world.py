@@ -21,6 +21,8 @@ TIMEOUT = 30.0
 RECYCLE = 100.0
 # Everything that can happen without time passing has happened after so many seconds.
 MOMENT = 1e-4
+# What has happened sets nothing more in motion after so many turns of the loop.
+_SETTLED = 20
 _EXPECTED = (asyncio.CancelledError, exc.SQLAlchemyError, errors.Error, OSError)
 
 Work = Callable[[PoolProxiedConnection], Any]
@@ -115,7 +117,7 @@ class World:
             self.run(_spin(turns))
 
     def advance(self, seconds: float) -> None:
-        self.run(asyncio.sleep(seconds))
+        self.run(_pass(seconds))
         self._at_rest = True
         self._dead = {connection for connection in self.database.connections if connection.is_killed}
 
@@ -247,6 +249,12 @@ class World:
         for connection in self.database.connections:
             connection.abort()
         self.loop.close()
+
+
+async def _pass(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    # What else was due at this very instant happens too.
+    await _spin(_SETTLED)
 
 
 async def _spin(turns: int) -> None:
