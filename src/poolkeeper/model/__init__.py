@@ -1,18 +1,35 @@
 """Frozen values: the language that every other room speaks."""
 
-from poolkeeper.model.finding import Finding, Severity, errors_in
+from poolkeeper.model.finding import Confidence, Finding, Severity, errors_in
+from poolkeeper.model.histogram import BOUNDS, Histogram
+from poolkeeper.model.holder import Holder, Phase
 from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
-from poolkeeper.model.snapshot import Holder, PoolSnapshot
+from poolkeeper.model.server import Ceiling, PoolerFacts, ServerFacts, ServerSession
+from poolkeeper.model.snapshot import ConnectTrouble, LoopLag, PoolSnapshot, Timings, Totals
+from poolkeeper.model.statement import shape_of
 
 __all__ = [
+    "BOUNDS",
+    "Ceiling",
     "CloseReason",
+    "Confidence",
+    "ConnectTrouble",
     "Finding",
+    "Histogram",
     "Holder",
+    "LoopLag",
+    "Phase",
     "PoolCounts",
     "PoolEvent",
     "PoolEventKind",
     "PoolObserver",
     "PoolSnapshot",
+    "PoolerFacts",
+    "ServerFacts",
+    "ServerSession",
     "Severity",
+    "Timings",
+    "Totals",
     "errors_in",
+    "shape_of",
 ]

@@ -1,36 +1,83 @@
-"""What a pool is doing at one moment."""
+"""What a pool is doing at one moment, and what it has done since it was made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from poolkeeper.model.histogram import Histogram
+from poolkeeper.model.holder import Holder
 from poolkeeper.model.pool_events import CloseReason
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """Who has a connection checked out.
+class Totals:
+    """What has happened since the pool was made.
 
-    `route` is the path template of the request ("/orders/{order_id}"), or None outside requests. `seconds` counts
-    from the checkout.
+    `requests` are calls for a connection; each is served, timed out, refused, cancelled, or failed with the error of a
+    connect. `waited` are those that were not served at once. `connects` succeeded, `connect_failures` count by
+    `poolkeeper.ConnectFailure`.
     """
 
-    task: str
-    route: str | None
-    seconds: float
+    requests: int = 0
+    waited: int = 0
+    served: int = 0
+    returned: int = 0
+    timed_out: int = 0
+    refused: int = 0
+    cancelled: int = 0
+    connects: int = 0
+    connect_failures: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def __str__(self) -> str:
-        return f"{self.route or self.task} for {self.seconds:.3f} s"
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long things took, in seconds: waits for a connection, connects, holds, and what of a hold was spent waiting
+    for the database (`in_sql`) and what between statements (`gap`)."""
+
+    waits: Histogram = field(default_factory=Histogram)
+    connects: Histogram = field(default_factory=Histogram)
+    holds: Histogram = field(default_factory=Histogram)
+    in_sql: Histogram = field(default_factory=Histogram)
+    gaps: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLag:
+    """How late the event loop ran what was due, in seconds.
+
+    `lags` counts every probe, `recent` is the worst of the last seconds, and `blocked_at` the line at which the loop's
+    thread was found during the worst of those, if it was found at all.
+    """
+
+    lags: Histogram = field(default_factory=Histogram)
+    recent: float = 0.0
+    blocked_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectTrouble:
+    """Why connects fail now: the latest attempt failed. `message` is the driver's, without secrets.
+
+    `kind` is a `poolkeeper.ConnectFailure`, `seconds` counts from the first failure in a row, `attempts` counts those.
+    """
+
+    kind: str
+    message: str
+    sqlstate: str | None = None
+    seconds: float = 0.0
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
     """The numbers of one pool at one moment; `holders` has the longest first.
 
-    `waiting` counts callers that asked and have no connection yet, `connecting` the connections that are being opened,
-    `checking` those whose ping or close is under way. `opened` and `closed` (by reason) count since the pool was made.
-    `capacity` is None for a pool without a limit (NullPool). SQLAlchemy's own pools tell only what is open and waits.
+    `at` is the moment on the monotonic clock. `waiting` counts callers that asked and have no connection yet (the one
+    that waits longest since `oldest_waiter` seconds), `connecting` the connections that are being opened, `checking`
+    those whose ping or close is under way. `opened` and `closed` (by reason) count since the pool was made. `capacity`
+    is None for a pool without a limit (NullPool). `unknown` names the fields that this pool cannot tell, as those of
+    SQLAlchemy cannot tell what is waiting or connecting; such fields are zero or None.
     """
 
     name: str
@@ -43,12 +90,28 @@ class PoolSnapshot:
     opened: int = 0
     closed: Mapping[CloseReason, int] = field(default_factory=dict[CloseReason, int])
     holders: tuple[Holder, ...] = field(default=(), repr=False)
+    at: float = 0.0
+    pool_size: int | None = None
+    min_idle: int = 0
+    pool_timeout: float | None = None
+    pool_recycle: float | None = None
+    oldest_waiter: float | None = None
+    totals: Totals = field(default_factory=Totals, repr=False)
+    timings: Timings = field(default_factory=Timings, repr=False)
+    loop_lag: LoopLag | None = field(default=None, repr=False)
+    connect_trouble: ConnectTrouble | None = None
+    unknown: frozenset[str] = frozenset()
 
     @property
     def saturated(self) -> bool:
         """Every connection is in use and somebody waits."""
         return self.capacity is not None and self.in_use >= self.capacity and self.waiting > 0
 
+    @property
+    def open(self) -> int:
+        """Connections that are open: in use, idle or being checked."""
+        return self.in_use + self.idle + self.checking
+
     def as_dict(self) -> dict[str, object]:
         """The snapshot as plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"unknown": sorted(self.unknown)}

@@ -1,0 +1,1 @@
+"""Why a pool is slow or empty: from numbers to causes."""

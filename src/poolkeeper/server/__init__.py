@@ -1,0 +1,1 @@
+"""What the database server itself says about its sessions."""
