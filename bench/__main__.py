@@ -25,6 +25,7 @@ NAMES = (
     "recycle",
     "overload",
     "uncontended",
+    "observation",
     "waiting",
     "cold_start",
     "cancelled",

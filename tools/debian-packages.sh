@@ -11,6 +11,7 @@ done <<LIST
 pgbouncer pgbouncer
 mariadbd mariadb-server
 chromium chromium
+promtool prometheus
 LIST
 
 [ -n "$missing" ] || exit 0

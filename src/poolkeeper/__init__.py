@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SessionReleased,
     )
     from poolkeeper.model import Finding, Holder, PoolSnapshot, Severity
+    from poolkeeper.observe import watch
     from poolkeeper.settings import DatabaseSettings, SettingsRefused
 
     __version__: str
@@ -48,11 +49,13 @@ __all__ = [
     "SessionReleased",
     "SettingsRefused",
     "Severity",
+    "watch",
 ]
 
 _HOMES = {
     "database": ("Database", "Databases"),
     "model": ("Finding", "Holder", "PoolSnapshot", "Severity"),
+    "observe": ("watch",),
     "settings": ("DatabaseSettings", "SettingsRefused"),
 }
 _HOME_OF = {name: f"poolkeeper.{home}" for home, names in _HOMES.items() for name in names}

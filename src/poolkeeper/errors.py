@@ -84,13 +84,16 @@ class SessionAcrossStream(exc.InvalidRequestError):
 class PoolTimeout(exc.TimeoutError):
     """No connection came within `pool_timeout` seconds of waiting, connecting and checking together.
 
-    `counts` are the pool's numbers at that moment. `__cause__` is the last error of a connect, if connects fail.
+    `counts` are the pool's numbers at that moment, and `report` tells who had its connections and what is likely to be
+    the cause, where somebody explains it (a `Database` does). `__cause__` is the last error of a connect, if connects
+    fail.
     """
 
-    def __init__(self, message: str, counts: PoolCounts | None = None) -> None:
+    def __init__(self, message: str, counts: PoolCounts | None = None, report: str = "") -> None:
         # SQLAlchemy's own page about this error is the one to read.
         super().__init__(message, code="3o7r")
         self.counts = counts
+        self.report = report
 
 
 class PoolSaturated(PoolTimeout):
@@ -104,12 +107,13 @@ class PoolSaturated(PoolTimeout):
         self,
         message: str,
         counts: PoolCounts | None = None,
+        report: str = "",
         *,
         reason: str = "",
         predicted_wait: float = 0.0,
         retry_after: float = 0.0,
     ) -> None:
-        super().__init__(message, counts)
+        super().__init__(message, counts, report)
         self.reason = reason
         self.predicted_wait = predicted_wait
         self.retry_after = retry_after

@@ -136,9 +136,7 @@ class Database:
         `timeout` bounds all of it, connecting included, and is `health_timeout` unless given; raises `TimeoutError`.
         A pool that is in use to its last connection is left alone: the ping opens a connection of its own then.
         """
-        pool = self.snapshot()
-        exhausted = pool.idle == 0 and pool.capacity is not None and pool.in_use >= pool.capacity
-        engine, commands = self._engines.unpooled() if exhausted else self._engines.working()
+        engine, commands = self._engines.unpooled() if self._engines.exhausted else self._engines.working()
         try:
             return await ping_within(self.settings.health_timeout if timeout is None else timeout, engine, commands)
         except TimeoutError:
@@ -164,6 +162,7 @@ class Database:
         if self.state is State.CLOSED:
             self._engines.reopen()
         self.state = State.NEW
+        self._engines.lag.begin()
         self._log_settings()
         await self._warm_up()
         # A shutdown may have begun meanwhile.
@@ -229,6 +228,7 @@ class Database:
             return await drain(self._engines.pooled, lambda: len(self._sessions), seconds, self.name)
         finally:
             await self._engines.dispose()
+            self._engines.lag.end()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 
 from sqlalchemy import Engine, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -13,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
 from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
 from poolkeeper.model import CloseReason, PoolSnapshot
-from poolkeeper.observe import Checkouts
+from poolkeeper.observe import Checkouts, LagWatch, ObservedPool
 from poolkeeper.pool import KeeperPool
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.effective import Kind
@@ -21,11 +24,15 @@ from poolkeeper.settings.effective import Kind
 
 @dataclass(frozen=True, slots=True)
 class PooledEngine:
-    """An engine in its synchronous face, as pool events see it, with its commands under way and its checkouts."""
+    """An engine in its synchronous face, as pool events see it, with its commands under way and what is observed."""
 
     engine: Engine
     commands: Commands
-    checkouts: Checkouts
+    observed: ObservedPool
+
+    @property
+    def checkouts(self) -> Checkouts:
+        return self.observed.checkouts
 
     @property
     def keeper_pool(self) -> KeeperPool | None:
@@ -44,6 +51,7 @@ class Engines:
         self._observer = observer
         self._session_class = session_class
         self._expected: set[Kind] = set()
+        self.lag = LagWatch()
         self.pooled: list[PooledEngine] = []
 
     def expect(self, kind: Kind) -> None:
@@ -53,13 +61,13 @@ class Engines:
     @cached_property
     def asyncio(self) -> AsyncEngine:
         engine, commands = build_async_engine(self._settings, self._observer)
-        self.pooled.append(PooledEngine(engine.sync_engine, commands, Checkouts(engine.sync_engine)))
+        self.pooled.append(PooledEngine(engine.sync_engine, commands, ObservedPool(engine.sync_engine, self.lag)))
         return engine
 
     @cached_property
     def threads(self) -> Engine:
         engine, commands = build_sync_engine(self._settings, self._observer)
-        self.pooled.append(PooledEngine(engine, commands, Checkouts(engine)))
+        self.pooled.append(PooledEngine(engine, commands, ObservedPool(engine, self.lag)))
         return engine
 
     @cached_property
@@ -93,23 +101,34 @@ class Engines:
         build = build_async_engine if isinstance(engine, AsyncEngine) else build_sync_engine
         return build(self._settings, self._observer, pooled=False)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether every connection that may be open is in use."""
+        counts = [pooled.checkouts.counts() for pooled in self.pooled]
+        limit = _sum(pool.capacity for pool in counts)
+        idle, in_use = sum(pool.idle for pool in counts), sum(pool.in_use for pool in counts)
+        return bool(counts) and idle == 0 and limit is not None and in_use >= limit
+
     def snapshot(self, name: str) -> PoolSnapshot:
         """The numbers of all pools of this database as one."""
-        pools = [pooled.checkouts.snapshot(name) for pooled in self.pooled]
-        limits = [pool.capacity for pool in pools if pool.capacity is not None]
-        if not pools:
-            return PoolSnapshot(name=name, capacity=self._settings.capacity, in_use=0, idle=0, waiting=0)
+        pools = [pooled.observed.snapshot(name) for pooled in self.pooled]
+        return _together(pools) if pools else self._unused(name)
+
+    def _unused(self, name: str) -> PoolSnapshot:
+        settings, now = self._settings, time.monotonic()
+        is_queue = settings.pool == "queue"
         return PoolSnapshot(
             name=name,
-            capacity=sum(limits) if len(limits) == len(pools) else None,
-            in_use=sum(pool.in_use for pool in pools),
-            idle=sum(pool.idle for pool in pools),
-            waiting=sum(pool.waiting for pool in pools),
-            connecting=sum(pool.connecting for pool in pools),
-            checking=sum(pool.checking for pool in pools),
-            opened=sum(pool.opened for pool in pools),
-            closed=dict(sum((Counter(pool.closed) for pool in pools), Counter[CloseReason]())),
-            holders=tuple(sorted((held for pool in pools for held in pool.holders), key=lambda held: -held.seconds)),
+            capacity=settings.capacity,
+            in_use=0,
+            idle=0,
+            waiting=0,
+            at=now,
+            pool_size=settings.pool_size if is_queue else None,
+            min_idle=settings.min_idle if is_queue else 0,
+            pool_timeout=settings.pool_timeout if is_queue else None,
+            pool_recycle=settings.pool_recycle if is_queue and settings.pool_recycle >= 0 else None,
+            loop_lag=self.lag.lag(now),
         )
 
     async def warm_up(self, timeout: float) -> tuple[int, BaseException | None]:
@@ -146,3 +165,41 @@ class Engines:
                 pooled.engine.dispose()
             if (pool := pooled.keeper_pool) is not None:
                 await pool.drain(0)
+
+
+def _together(pools: list[PoolSnapshot]) -> PoolSnapshot:
+    """Several pools of one database as one."""
+    if len(pools) == 1:
+        return pools[0]
+    first = pools[0]
+    troubles = [pool.connect_trouble for pool in pools if pool.connect_trouble is not None]
+    return PoolSnapshot(
+        name=first.name,
+        capacity=_sum(pool.capacity for pool in pools),
+        in_use=sum(pool.in_use for pool in pools),
+        idle=sum(pool.idle for pool in pools),
+        waiting=sum(pool.waiting for pool in pools),
+        connecting=sum(pool.connecting for pool in pools),
+        checking=sum(pool.checking for pool in pools),
+        opened=sum(pool.opened for pool in pools),
+        closed=dict(sum((Counter(pool.closed) for pool in pools), Counter[CloseReason]())),
+        holders=tuple(sorted((held for pool in pools for held in pool.holders), key=lambda held: -held.seconds)),
+        at=first.at,
+        pool_size=_sum(pool.pool_size for pool in pools),
+        min_idle=sum(pool.min_idle for pool in pools),
+        pool_timeout=first.pool_timeout,
+        pool_recycle=first.pool_recycle,
+        oldest_waiter=max((pool.oldest_waiter for pool in pools if pool.oldest_waiter is not None), default=None),
+        totals=reduce(add, (pool.totals for pool in pools)),
+        timings=reduce(add, (pool.timings for pool in pools)),
+        loop_lag=first.loop_lag,
+        connect_trouble=max(troubles, key=lambda trouble: trouble.seconds, default=None),
+        unknown=frozenset[str]().union(*(pool.unknown for pool in pools)),
+    )
+
+
+def _sum(limits: Iterable[int | None]) -> int | None:
+    """None where one of them has no limit."""
+    known = list(limits)
+    numbers = [limit for limit in known if limit is not None]
+    return sum(numbers) if len(numbers) == len(known) else None

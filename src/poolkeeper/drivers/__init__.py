@@ -6,12 +6,14 @@ from poolkeeper.drivers.base import ConnectOptions, Driver
 from poolkeeper.drivers.codes import is_from_server, is_lock_timeout, is_statement_timeout, number_of, sqlstate_of
 from poolkeeper.drivers.evidence import Evidence, evidence_of
 from poolkeeper.drivers.failures import classify_connect_failure
+from poolkeeper.drivers.fetches import WatchedCursor
 from poolkeeper.drivers.registry import driver_for, driver_of, known_drivers
 
 __all__ = [
     "ConnectOptions",
     "Driver",
     "Evidence",
+    "WatchedCursor",
     "classify_connect_failure",
     "driver_for",
     "driver_of",

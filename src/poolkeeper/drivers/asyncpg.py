@@ -74,6 +74,12 @@ class Asyncpg:
     def is_in_transaction(self, driver_connection: Any) -> bool:
         return bool(driver_connection.is_in_transaction())
 
+    def backend_of(self, driver_connection: Any) -> int | None:
+        return int(driver_connection.get_server_pid()) or None
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:
+        return self.is_in_transaction(driver_connection)
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:
         return stands_by(getattr(driver_connection.get_settings(), "in_hot_standby", None))
 

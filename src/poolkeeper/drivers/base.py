@@ -83,6 +83,17 @@ class Driver(Protocol):
         """Whether the end of a transaction has anything to send. No I/O; True where that cannot be told."""
         ...
 
+    def backend_of(self, driver_connection: Any) -> int | None:
+        """The server's number of this session, as its list of sessions shows it. No I/O; None where there is none.
+
+        Behind a pooler it is the pooler's own.
+        """
+        ...
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:
+        """Whether a transaction is open as far as the server has told. No I/O; None where it tells nothing."""
+        ...
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:
         """Whether the server has told that it is a standby, which takes no writes. No I/O; None where it tells nothing.
 

@@ -44,6 +44,12 @@ class Generic:
     def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
         return True
 
+    def backend_of(self, driver_connection: Any) -> int | None:  # noqa: ARG002
+        return None
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
+        return None
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 

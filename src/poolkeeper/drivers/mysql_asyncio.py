@@ -12,7 +12,13 @@ from typing import Any, ClassVar
 from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
-from poolkeeper.drivers.mysql_session import session_setting, timed_out, tls_missing
+from poolkeeper.drivers.mysql_session import (
+    session_number,
+    session_setting,
+    timed_out,
+    tls_missing,
+    transaction_is_open,
+)
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import forsake, release
 from poolkeeper.drivers.sockets import keep_alive
@@ -65,6 +71,12 @@ class MysqlAsyncio:
 
     def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
         return True
+
+    def backend_of(self, driver_connection: Any) -> int | None:
+        return session_number(driver_connection)
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:
+        return transaction_is_open(driver_connection)
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None

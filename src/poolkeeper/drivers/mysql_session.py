@@ -1,11 +1,15 @@
-"""What the MySQL drivers share: a session setting that both servers understand, and their own connect error."""
+"""What the MySQL drivers share: their session's setting, number and state, and their own connect error."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from poolkeeper.drivers.base import ConnectOptions, milliseconds
 
 CANNOT_CONNECT = 2003
 TLS_ERROR = 2026
+# SERVER_STATUS_IN_TRANS of the protocol.
+_IN_TRANSACTION = 1
 
 
 def session_setting(options: ConnectOptions) -> str | None:
@@ -28,3 +32,13 @@ def timed_out(options: ConnectOptions) -> tuple[int, str]:
 def tls_missing() -> tuple[int, str]:
     """The arguments of the OperationalError for a server without TLS when TLS was asked for."""
     return TLS_ERROR, "SSL is required but the server does not support it"
+
+
+def session_number(connection: Any) -> int:
+    """The server's number of this session; its greeting told it."""
+    return int(connection.thread_id())
+
+
+def transaction_is_open(connection: Any) -> bool | None:
+    """Whether the server has told of an open transaction. Drivers do not read what it says with a result: None then."""
+    return True if connection.server_status & _IN_TRANSACTION else None

@@ -17,6 +17,9 @@ from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import release
 from poolkeeper.drivers.sockets import keepalive_after, shut_down
 
+# libpq's PQTRANS_ACTIVE.
+_STATEMENT_UNDER_WAY = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Psycopg:
@@ -82,6 +85,14 @@ class Psycopg:
 
     def is_in_transaction(self, driver_connection: Any) -> bool:
         return bool(driver_connection.pgconn.transaction_status)
+
+    def backend_of(self, driver_connection: Any) -> int | None:
+        return int(driver_connection.pgconn.backend_pid) or None
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:
+        # What is not idle may be a statement under way in no transaction.
+        status = int(driver_connection.pgconn.transaction_status)
+        return None if status == _STATEMENT_UNDER_WAY else bool(status)
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:
         reported = driver_connection.pgconn.parameter_status(b"in_hot_standby")

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
 from poolkeeper.drivers.deadline import within
-from poolkeeper.drivers.mysql_session import session_setting, timed_out
+from poolkeeper.drivers.mysql_session import session_number, session_setting, timed_out, transaction_is_open
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import release
 from poolkeeper.drivers.sockets import keep_alive, shut_down
@@ -73,6 +73,12 @@ class Pymysql:
 
     def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
         return True
+
+    def backend_of(self, driver_connection: Any) -> int | None:
+        return session_number(driver_connection)
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:
+        return transaction_is_open(driver_connection)
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None

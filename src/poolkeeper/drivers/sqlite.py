@@ -51,6 +51,12 @@ class Pysqlite:
     def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
         return True
 
+    def backend_of(self, driver_connection: Any) -> int | None:  # noqa: ARG002
+        return None
+
+    def transaction_is_open(self, driver_connection: Any) -> bool | None:
+        return bool(driver_connection.in_transaction)
+
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 

@@ -15,9 +15,8 @@ from typing import Any
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from poolkeeper.drivers import Driver
+from poolkeeper.drivers import Driver, WatchedCursor
 from poolkeeper.engine.deadlines import Cancel, Timers
-from poolkeeper.engine.fetches import WatchedCursor
 from poolkeeper.errors import CommandTimeout, ConcurrentSessionUse
 
 _STATEMENTS = ("do_execute", "do_executemany", "do_execute_no_params")
@@ -164,11 +163,12 @@ class Commands:
         if not others:
             del self._running[key]
 
-    def _watch_fetches(self, _connection: Any, cursor: Any, *statement: Any) -> None:
+    def _watch_fetches(self, _connection: Any, _cursor: Any, *statement: Any) -> None:
         context = statement[2]
         if context.execution_options.get("stream_results"):
             connection = context.root_connection.connection.driver_connection
-            context.cursor = WatchedCursor(cursor, partial(self._under_way, connection))
+            # Not the given one: somebody else may watch it too.
+            context.cursor = WatchedCursor(context.cursor, partial(self._under_way, connection))
 
     def _cut_off(self, command: Command, seconds: float) -> None:
         command.cut_off_after = seconds

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from poolkeeper.observe import current_scope
+from poolkeeper.model import Phase
+from poolkeeper.observe import PHASE, current_scope
+
+_BEGIN = frozenset({"http.response.start", "websocket.accept"})
+_END = frozenset({"websocket.close"})
 
 
 class RequestScopeMiddleware:
@@ -17,8 +21,23 @@ class RequestScopeMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        scope[PHASE] = Phase.HANDLING
+
+        async def noting(message: Message) -> None:
+            await send(message)
+            if (phase := _phase_after(message)) is not None:
+                scope[PHASE] = phase
+
         token = current_scope.set(scope)
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, noting)
         finally:
             current_scope.reset(token)
+
+
+def _phase_after(message: Message) -> Phase | None:
+    kind = message["type"]
+    if kind in _BEGIN:
+        return Phase.RESPONDING
+    is_last = kind == "http.response.body" and not message.get("more_body", False)
+    return Phase.RESPONDED if is_last or kind in _END else None

@@ -4,6 +4,7 @@ from poolkeeper.model.finding import Confidence, Finding, Severity, errors_in
 from poolkeeper.model.histogram import BOUNDS, Histogram
 from poolkeeper.model.holder import Holder, Phase
 from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
+from poolkeeper.model.report import Report
 from poolkeeper.model.server import Ceiling, PoolerFacts, ServerFacts, ServerSession
 from poolkeeper.model.snapshot import ConnectTrouble, LoopLag, PoolSnapshot, Timings, Totals
 from poolkeeper.model.statement import shape_of
@@ -25,6 +26,7 @@ __all__ = [
     "PoolObserver",
     "PoolSnapshot",
     "PoolerFacts",
+    "Report",
     "ServerFacts",
     "ServerSession",
     "Severity",

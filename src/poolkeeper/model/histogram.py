@@ -33,6 +33,11 @@ class Histogram:
         counts = tuple(now - before for now, before in zip(self.counts, earlier.counts, strict=True))
         return type(self)(counts, max(0.0, self.total - earlier.total), self.bounds)
 
+    def __add__(self, other: Histogram) -> Self:
+        """What both have counted; their bounds are the same."""
+        counts = tuple(ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True))
+        return type(self)(counts, self.total + other.total, self.bounds)
+
     def quantile(self, share: float) -> float | None:
         """About the value below which this share of all values lies; None without any.
 

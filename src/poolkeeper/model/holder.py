@@ -24,7 +24,8 @@ class Holder:
     `statement` is the shape of the statement under way, or of the last one, without any value, `statements` how many
     there were, and `streams` says that rows are fetched bit by bit. `backend` is the id of the server's session.
     `finished` says that the task has ended without giving the connection back; `waits_at` is where the same task waits
-    for another connection. `awaiting` tells what the task awaits, from the outside in.
+    for another connection. `awaiting` tells what the task awaits, from the outside in. `id` is that of the checkout:
+    no other in this process has it, before or after; 0 where checkouts are not numbered.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Holder:
     finished: bool = False
     waits_at: str | None = None
     awaiting: tuple[str, ...] = ()
+    id: int = 0
 
     def __str__(self) -> str:
         where = f" from {self.site}" if self.site else ""

@@ -53,9 +53,10 @@ class PoolCounts:
 
 
 class PoolEventKind(StrEnum):
-    """What happened."""
+    """What happened. A request that is not served or turned away at once is waiting, in the task that made it."""
 
     REQUESTED = "requested"
+    WAITING = "waiting"
     HANDED_OVER = "handed-over"
     RETURNED = "returned"
     TIMED_OUT = "timed-out"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Self
 
 from poolkeeper.model.histogram import Histogram
 from poolkeeper.model.holder import Holder
@@ -29,6 +31,15 @@ class Totals:
     connects: int = 0
     connect_failures: Mapping[str, int] = field(default_factory=dict[str, int])
 
+    def __add__(self, other: Totals) -> Self:
+        """What has happened in two pools."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
+        failures = Counter(self.connect_failures) + Counter(other.connect_failures)
+        return type(self)(**sums, connect_failures=dict(failures))
+
+
+_COUNTS = tuple(item.name for item in fields(Totals) if item.name != "connect_failures")
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
@@ -40,6 +51,10 @@ class Timings:
     holds: Histogram = field(default_factory=Histogram)
     in_sql: Histogram = field(default_factory=Histogram)
     gaps: Histogram = field(default_factory=Histogram)
+
+    def __add__(self, other: Timings) -> Self:
+        """How long things took in two pools."""
+        return type(self)(**{item.name: getattr(self, item.name) + getattr(other, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +92,8 @@ class PoolSnapshot:
     that waits longest since `oldest_waiter` seconds), `connecting` the connections that are being opened, `checking`
     those whose ping or close is under way. `opened` and `closed` (by reason) count since the pool was made. `capacity`
     is None for a pool without a limit (NullPool). `unknown` names the fields that this pool cannot tell, as those of
-    SQLAlchemy cannot tell what is waiting or connecting; such fields are zero or None.
+    SQLAlchemy cannot tell what is waiting or connecting; such fields are zero or None. A part of `totals` or `timings`
+    is named with a dot ("timings.waits").
     """
 
     name: str
@@ -114,4 +130,4 @@ class PoolSnapshot:
 
     def as_dict(self) -> dict[str, object]:
         """The snapshot as plain values, for JSON."""
-        return asdict(self) | {"unknown": sorted(self.unknown)}
+        return {**asdict(self), "unknown": sorted(self.unknown)}

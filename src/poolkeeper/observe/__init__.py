@@ -1,6 +1,22 @@
 """What is going on in a pool, and on whose behalf."""
 
 from poolkeeper.observe.checkouts import Checkout, Checkouts
-from poolkeeper.observe.request import current_scope, route_of
+from poolkeeper.observe.loop_lag import LagWatch
+from poolkeeper.observe.pools import ObservedPool
+from poolkeeper.observe.recorder import Recorder
+from poolkeeper.observe.request import PHASE, current_scope, phase_of, route_of
+from poolkeeper.observe.watch import Watch, watch
 
-__all__ = ["Checkout", "Checkouts", "current_scope", "route_of"]
+__all__ = [
+    "PHASE",
+    "Checkout",
+    "Checkouts",
+    "LagWatch",
+    "ObservedPool",
+    "Recorder",
+    "Watch",
+    "current_scope",
+    "phase_of",
+    "route_of",
+    "watch",
+]

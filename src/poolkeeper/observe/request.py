@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from poolkeeper.model import Phase
+
 # The ASGI scope itself, not a copy: the router writes the matched route into it after it was set here.
 current_scope: ContextVar[Mapping[str, Any] | None] = ContextVar("poolkeeper_scope", default=None)
+
+# Where in the scope it is noted how far the response is.
+PHASE = "poolkeeper.phase"
 
 
 def route_of(scope: Mapping[str, Any] | None) -> str | None:
@@ -22,3 +27,8 @@ def route_of(scope: Mapping[str, Any] | None) -> str | None:
     path = getattr(route, "path", None)
     template = f"{scope.get('root_path', '')}{path}" if path else "?"
     return f"{scope.get('method', 'WS')} {template}"
+
+
+def phase_of(scope: Mapping[str, Any] | None) -> Phase | None:
+    """How far the request is; None outside requests."""
+    return None if scope is None else scope.get(PHASE)

@@ -3,5 +3,19 @@
 from poolkeeper.pool.guard import Guard, guard, guard_of
 from poolkeeper.pool.keeper_pool import KeeperPool
 from poolkeeper.pool.measured import MeasuredQueuePool
+from poolkeeper.pool.observers import Register, Wait
+from poolkeeper.pool.record import KeeperRecord
+from poolkeeper.pool.stock import StockLimits, limits_of
 
-__all__ = ["Guard", "KeeperPool", "MeasuredQueuePool", "guard", "guard_of"]
+__all__ = [
+    "Guard",
+    "KeeperPool",
+    "KeeperRecord",
+    "MeasuredQueuePool",
+    "Register",
+    "StockLimits",
+    "Wait",
+    "guard",
+    "guard_of",
+    "limits_of",
+]

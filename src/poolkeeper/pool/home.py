@@ -21,6 +21,7 @@ from poolkeeper.model import CloseReason, PoolCounts, PoolEvent, PoolEventKind
 from poolkeeper.policy import Outage, Queue
 from poolkeeper.pool import liveness, problems
 from poolkeeper.pool.connecting import Connecting
+from poolkeeper.pool.incident import Incident
 from poolkeeper.pool.line import Line, Waiter
 from poolkeeper.pool.options import Options
 from poolkeeper.pool.record import Host, KeeperRecord
@@ -45,7 +46,8 @@ class Home:
         self.hosts: dict[object, Host] = {None: Host()}
         self.is_closed = self.driver.is_closed
         self.ping_after = options.ping_after if options.pre_ping else math.inf
-        self.observed = options.observer is not None
+        self.observed, self.register = options.observer is not None, pool.register
+        self.incident = Incident(pool)
         self.draining = self.disposed = False
         # Connections that come home need a closer look than their age: the pool shrinks, keeps no overflow, or ends.
         self.shrinking = not options.overflow_linger
@@ -61,14 +63,20 @@ class Home:
 
     def take(self) -> KeeperRecord:
         """A connection for the current task, at once or after waiting. See `KeeperPool.connect`."""
+        register = self.register
         if self.observed:
-            self.note(PoolEventKind.REQUESTED, 0.0)
-        record = self.queue.take()
+            self.tell(PoolEventKind.REQUESTED, 0.0)
+        record, waited = self.queue.take(), 0.0
         if record is None:
-            return self.line.wait()
-        record.holder = asyncio.current_task(self.loop)
+            if register is not None:
+                register.asked()
+            record, waited = self.line.wait()
+        else:
+            record.holder = asyncio.current_task(self.loop)
+        if register is not None:
+            register.taken(record, waited)
         if self.observed:
-            self.note(PoolEventKind.HANDED_OVER, 0.0, record)
+            self.tell(PoolEventKind.HANDED_OVER, waited, record)
         return record
 
     # Connections that come home
@@ -88,8 +96,10 @@ class Home:
         record.holder = None
         record.idle_since = now
         self._admission.held(held)
+        if self.register is not None:
+            self.register.returned(record, held)
         if self.observed:
-            self.note(PoolEventKind.RETURNED, held, record)
+            self.tell(PoolEventKind.RETURNED, held, record)
         if self.draining:
             self._came_home.set()
         if record.dbapi_connection is None:
@@ -303,8 +313,16 @@ class Home:
         reason: CloseReason | None = None,
         error: BaseException | None = None,
     ) -> None:
+        if self.observed or self.register is not None:
+            event = PoolEvent(kind, time.monotonic(), seconds, record, reason, error)
+            for hearer in (self.options.observer, self.register):
+                if hearer is not None:
+                    hearer.notice(event)
+
+    def tell(self, kind: PoolEventKind, seconds: float, record: KeeperRecord | None = None) -> None:
+        """Note what the register is told otherwise."""
         if (observer := self.options.observer) is not None:
-            observer.notice(PoolEvent(kind, time.monotonic(), seconds, record, reason, error))
+            observer.notice(PoolEvent(kind, time.monotonic(), seconds, record))
 
     def note_opened(self) -> None:
         self.pool.tally.opened += 1

@@ -19,10 +19,11 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from poolkeeper.drivers import Driver, driver_of
-from poolkeeper.model import CloseReason, PoolCounts, PoolObserver
+from poolkeeper.model import CloseReason, PoolCounts, PoolObserver, Report
 from poolkeeper.policy import Limits
 from poolkeeper.pool import evidence
 from poolkeeper.pool.home import Home
+from poolkeeper.pool.observers import Register, Wait
 from poolkeeper.pool.options import Options
 from poolkeeper.pool.record import KeeperRecord
 
@@ -107,6 +108,8 @@ class KeeperPool(Pool):
         )
         self.tally = Tally()
         self.describe_holder: Callable[[KeeperRecord], str] = _describe_holder
+        self.register: Register | None = None
+        self.reporter: Callable[[], Report] | None = None
         self._home: Home | None = None
         # Disposed ones live as long as somebody holds a connection of theirs.
         self._former: weakref.WeakSet[Home] = weakref.WeakSet()
@@ -145,7 +148,7 @@ class KeeperPool(Pool):
             dialect=self._dialect,
             **arguments,
         )
-        pool.describe_holder = self.describe_holder
+        pool.describe_holder, pool.register, pool.reporter = self.describe_holder, self.register, self.reporter
         return pool
 
     def dispose(self) -> None:
@@ -195,9 +198,22 @@ class KeeperPool(Pool):
         """Why the last attempt to connect failed; None if it succeeded."""
         return self._home.outage.error if self._home else None
 
+    def keep(self, register: Register) -> None:
+        """Let this one keep the checkouts from now on, also those of the pools that `recreate()` makes."""
+        self.register = register
+        if self._home is not None:
+            self._home.register = register
+
+    def waits(self) -> list[Wait]:
+        """Who waits, and since when."""
+        return [Wait(waiter.task, waiter.since) for home in self._homes() for waiter in tuple(home.queue.waiting)]
+
+    def _homes(self) -> list[Home]:
+        return [home for home in (self._home, *self._former) if home is not None]
+
     def counts(self) -> PoolCounts:
         """The numbers of this moment. What was in use when the pool was disposed counts until it is closed."""
-        homes = [home for home in (self._home, *self._former) if home is not None]
+        homes = self._homes()
         return PoolCounts(
             capacity=self.capacity,
             in_use=sum(home.queue.in_use for home in homes),

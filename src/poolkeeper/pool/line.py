@@ -45,11 +45,15 @@ class Line:
         self._patience = self.admission.longest_wait or options.connect_limit
         self._alarm: asyncio.Handle | None = None
 
-    def wait(self) -> KeeperRecord:
-        """A connection for the current task, which leaves no trace if it is cancelled. See `KeeperPool.connect`."""
+    def wait(self) -> tuple[KeeperRecord, float]:
+        """A connection for the current task, and how many seconds it waited. See `KeeperPool.connect`.
+
+        A task that is cancelled leaves no trace.
+        """
         now = time.monotonic()
         self._admit(now)
         waiter = Waiter(self._home.loop, now, self._patience)
+        self._home.note(PoolEventKind.WAITING, 0.0)
         self._set_alarm(waiter.deadline, now)
         self._queue.join(waiter)
         try:
@@ -58,7 +62,7 @@ class Line:
             self._walk_out(waiter)
             raise
         if isinstance(outcome, KeeperRecord):
-            return outcome
+            return outcome, outcome.taken - waiter.since
         raise outcome()
 
     def hand_over(self, waiter: Waiter, record: KeeperRecord) -> None:
@@ -74,8 +78,6 @@ class Line:
         record.holder = waiter.task
         self.admission.served(now)
         waiter.future.set_result(record)
-        if self._home.observed:
-            self._home.note(PoolEventKind.HANDED_OVER, now - waiter.since, record)
 
     def send_away(self, waiter: Waiter, problem: problems.Problem) -> None:
         """Let a waiting caller raise this."""
@@ -103,6 +105,7 @@ class Line:
             # What takes time is a connect or a ping, and how long others hold theirs says nothing about it.
             return
         if not home.options.timeout:
+            home.note(PoolEventKind.TIMED_OUT, 0.0)
             error = problems.timed_out(home)()
             raise error
         refusal = self.admission.refusal(now, len(queue.waiting), queue.limits.capacity, queue.in_use)
@@ -118,7 +121,9 @@ class Line:
             self._someone_left()
         elif future.done() and not future.cancelled() and isinstance(record := future.result(), KeeperRecord):
             record.holder = None
-            self._home.hand_back(record, time.monotonic())
+            now = time.monotonic()
+            self._home.note(PoolEventKind.CANCELLED, now - waiter.since)
+            self._home.hand_back(record, now)
 
     def _someone_left(self) -> None:
         if not self._queue.waiting:

@@ -1,22 +1,30 @@
-"""SQLAlchemy's pool for threads, able to tell its limit and how many callers wait.
+"""SQLAlchemy's pool for threads, able to tell its limit, how many callers wait, and how each call ended.
 
-No pool event marks the beginning of a wait, so that count has to be taken where the call comes in.
+No pool event marks the beginning of a wait, so that has to be noticed where the call comes in.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
+from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+from poolkeeper.model import PoolEvent, PoolEventKind, PoolObserver
+from poolkeeper.pool.observers import Wait
 
 
 class MeasuredQueuePool(QueuePool):
-    """The bounded pool of an `Engine`."""
+    """The bounded pool of an `Engine`. `observer` hears of requests, from the threads that make them."""
+
+    observer: PoolObserver | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A set of tokens, not a number: `+=` loses counts when threads meet in it.
-        self._asking: set[object] = set()
+        # Tokens, not a number: `+=` loses counts when threads meet in it.
+        self._asking: dict[object, Wait] = {}
 
     @property
     def capacity(self) -> int | None:
@@ -28,10 +36,33 @@ class MeasuredQueuePool(QueuePool):
         """Calls to `connect()` that have not returned."""
         return len(self._asking)
 
+    def waits(self) -> list[Wait]:
+        """Who waits, and since when."""
+        return list(self._asking.values())
+
     def connect(self) -> PoolProxiedConnection:
-        token = object()
-        self._asking.add(token)
+        token, began = object(), time.monotonic()
+        self._asking[token] = Wait(threading.current_thread(), began)
+        self._note(PoolEventKind.REQUESTED, began)
+        if not self.checkedin():
+            self._note(PoolEventKind.WAITING, began)
         try:
-            return super().connect()
+            connection = super().connect()
+        except exc.TimeoutError:
+            self._note(PoolEventKind.TIMED_OUT, began)
+            raise
         finally:
-            self._asking.discard(token)
+            del self._asking[token]
+        self._note(PoolEventKind.HANDED_OVER, began)
+        return connection
+
+    def recreate(self) -> QueuePool:
+        pool = super().recreate()
+        if isinstance(pool, MeasuredQueuePool):
+            pool.observer = self.observer
+        return pool
+
+    def _note(self, kind: PoolEventKind, began: float) -> None:
+        if self.observer is not None:
+            now = time.monotonic()
+            self.observer.notice(PoolEvent(kind, now, now - began))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from poolkeeper.drivers import classify_connect_failure
 from poolkeeper.errors import ConnectFailure, PoolClosed, PoolSaturated, PoolTimeout
+from poolkeeper.model import Report
 from poolkeeper.policy import Refusal, RefusalReason
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ def the_error_itself(error: BaseException) -> Problem:
 
 def timed_out(home: Home) -> Problem:
     """One text for all who time out at this moment."""
-    limits, options, counts = home.queue.limits, home.options, home.counts()
+    limits, options, counts, report = home.queue.limits, home.options, home.counts(), home.incident.report()
     message = (
         f"{home.pool.name} limit of size {limits.pool_size} overflow {limits.max_overflow} reached, connection timed "
         f"out, timeout {options.timeout:0.2f} ({_moment(home)})"
     )
-    return lambda: _because(PoolTimeout(message, counts), home.outage.error)
+    return lambda: _because(PoolTimeout(_with(report, message), counts, report.full), home.outage.error)
 
 
 def saturated(home: Home, refusal: Refusal) -> BaseException:
@@ -71,9 +72,11 @@ def saturated(home: Home, refusal: Refusal) -> BaseException:
         if refusal.reason is RefusalReason.MAX_WAITING
         else f"a connection would come in about {wait}, too late for this caller"
     )
+    report = home.incident.report()
     error = PoolSaturated(
-        f"{home.pool.name} refused at once: {why} ({_moment(home)})",
+        _with(report, f"{home.pool.name} refused at once: {why} ({_moment(home)})"),
         home.counts(),
+        report.full,
         reason=refusal.reason,
         predicted_wait=refusal.predicted_wait,
         retry_after=refusal.retry_after,
@@ -102,6 +105,10 @@ def _note(home: Home) -> str:
     outage = home.outage
     seconds = time.monotonic() - outage.since
     return f"{home.pool.name}: no connect succeeded for {seconds:.1f} s, {outage.failures} attempts ({_moment(home)})"
+
+
+def _with(report: Report, message: str) -> str:
+    return f"{message}\n{report.short}" if report.short else message
 
 
 def _because(error: BaseException, cause: BaseException | None) -> BaseException:

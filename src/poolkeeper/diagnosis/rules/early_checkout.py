@@ -1,0 +1,26 @@
+"""A connection is taken long before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from poolkeeper.diagnosis.case import Case
+from poolkeeper.diagnosis.plight import Plight
+from poolkeeper.model import Confidence, Finding
+
+
+def check(case: Case) -> Iterator[Finding]:
+    group = case.group(Plight.EARLY)
+    if group is None:
+        return
+    awaited = group.awaited
+    yield group.finding(
+        "checked-out-early",
+        f"{group.counted} of {group.place} without any statement yet"
+        + (f"; the task awaits {awaited}" if awaited else ""),
+        "what runs before the first statement does not need the connection, and others wait for it",
+        "Open it right before the first statement (a session connects by itself then; engine.connect() at once)",
+        Confidence.CERTAIN,
+        unseen=() if awaited else ("what the task awaits",),
+        awaiting=awaited,
+    )

@@ -1,0 +1,5 @@
+"""A page that shows what the pool is doing and why, for people."""
+
+from poolkeeper.fastapi.page.page import Page
+
+__all__ = ["Page"]

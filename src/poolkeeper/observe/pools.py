@@ -1,0 +1,79 @@
+"""All that is known of one engine's pool."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from poolkeeper.model import Holder, PoolEvent, PoolEventKind, PoolSnapshot
+from poolkeeper.observe.checkouts import Checkouts
+from poolkeeper.observe.loop_lag import LagWatch
+from poolkeeper.observe.recorder import Recorder, ThreadRecorder
+from poolkeeper.pool import KeeperPool, limits_of
+
+
+class ObservedPool:
+    """An engine's pool, whichever kind it is: counted, timed, and with a register of who has its connections.
+
+    `engine` is the synchronous face of an `AsyncEngine`. It is observed from now on, as long as it lives.
+    """
+
+    def __init__(self, engine: Engine, lag: LagWatch | None = None) -> None:
+        self.engine = engine
+        self.recorder = Recorder() if engine.dialect.is_async else ThreadRecorder()
+        self.lag = lag or LagWatch()
+        self.recorder.listeners.append(self)
+        self.checkouts = Checkouts(engine, self.recorder)
+        # Hears at once, in its own task or thread, of a holder that begins to wait for another connection of this pool.
+        self.on_nested: Callable[[Holder], None] | None = None
+
+    def notice(self, event: PoolEvent) -> None:
+        # A pool that is used on an event loop for the first time has to connect there.
+        if event.kind is PoolEventKind.CONNECTING:
+            self.lag.begin()
+        elif event.kind is PoolEventKind.WAITING and self.on_nested is not None:
+            holder = self.checkouts.nesting()
+            if holder is not None:
+                self.on_nested(holder)
+
+    def snapshot(self, name: str) -> PoolSnapshot:
+        """The pool's numbers and holders at this moment, and what has happened since it was observed."""
+        now = time.monotonic()
+        counts = self.checkouts.counts()
+        pool_size, min_idle, timeout, recycle = self._limits()
+        waits = self.checkouts.waits()
+        return PoolSnapshot(
+            name=name,
+            capacity=counts.capacity,
+            in_use=counts.in_use,
+            idle=counts.idle,
+            waiting=counts.waiting,
+            connecting=counts.connecting,
+            checking=counts.checking,
+            opened=counts.opened,
+            closed=counts.closed,
+            holders=self.checkouts.holders(now),
+            at=now,
+            pool_size=pool_size,
+            min_idle=min_idle,
+            pool_timeout=timeout,
+            pool_recycle=recycle,
+            oldest_waiter=max((now - wait.since for wait in waits), default=None),
+            totals=self.recorder.totals(),
+            timings=self.recorder.timings(),
+            loop_lag=self.lag.lag(now),
+            connect_trouble=self.recorder.connect_trouble(now),
+            unknown=self.checkouts.unknown,
+        )
+
+    def _limits(self) -> tuple[int | None, int, float | None, float | None]:
+        pool = self.engine.pool
+        if isinstance(pool, KeeperPool):
+            options, limits = pool.options, pool.options.limits
+            timeout = options.timeout if options.timeout < math.inf else None
+            return limits.pool_size, limits.min_idle, timeout, options.recycle if options.recycle >= 0 else None
+        stock = limits_of(pool)
+        return stock.pool_size, 0, stock.timeout, stock.recycle

@@ -1,0 +1,60 @@
+"""An app with the page, as `Keeper` would install it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from poolkeeper import Database
+from poolkeeper.fastapi import Keeper
+from poolkeeper.fastapi.page import Page
+
+PATH = "/poolkeeper"
+
+
+def app_with_page(database: Database, **options: Any) -> FastAPI:
+    """Endpoints that hold connections in different ways, below the page."""
+    page = Page(database, **options)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with page.running():
+            yield
+
+    app, keeper = FastAPI(lifespan=lifespan), Keeper(database)
+    add_endpoints(app, keeper)
+    keeper.install(app)
+    app.router.routes[:0] = page.routes(PATH, app)
+    return app
+
+
+def add_endpoints(app: FastAPI, keeper: Keeper) -> None:
+    leaked: list[Any] = []
+
+    @app.get("/orders/{number}")
+    async def order(number: int, session: Annotated[AsyncSession, keeper.read]) -> int:
+        return int((await session.execute(text("SELECT :number"), {"number": str(number)})).scalar_one())
+
+    @app.get("/reports/{seconds}")
+    async def report(seconds: float, session: Annotated[AsyncSession, keeper.write]) -> None:
+        await session.execute(text("SELECT pg_sleep(:seconds), 'hunter2-literal'"), {"seconds": seconds})
+
+    @app.get("/payments/{seconds}")
+    async def payment(seconds: float, session: Annotated[AsyncSession, keeper.write]) -> None:
+        await session.execute(text("SELECT 1"))
+        await asyncio.sleep(seconds)
+
+    @app.get("/leaks")
+    async def leak() -> None:
+        connection = await keeper.database.engine.connect()
+        leaked.append(connection)
+        await connection.execute(text("SELECT 1"))
+
+    @app.get("/mended")
+    async def mended() -> None:
+        while leaked:
+            await leaked.pop().close()
