@@ -19,10 +19,13 @@ from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.door import Door
 from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
+from poolkeeper.database.explaining import Explaining, Explanation
 from poolkeeper.database.ping import ping_within
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
 from poolkeeper.errors import ConnectFailed, PoolClosed
 from poolkeeper.model import PoolSnapshot, Severity
+from poolkeeper.observe import Journal
+from poolkeeper.server import Sampler
 from poolkeeper.settings import DatabaseSettings
 from poolkeeper.settings.effective import Kind
 
@@ -61,6 +64,10 @@ class Database:
         self.connectivity = Connectivity()
         self.door = Door(self.settings.capacity, self.settings.pool_timeout)
         self._engines = Engines(self.settings, self.connectivity.report, session_class)
+        has_server = self.settings.url.dialect != "sqlite"
+        self.explaining = Explaining(self.snapshot, Sampler(self._engines.unpooled) if has_server else None)
+        self._engines.reporter = self.explaining.report
+        self._journal = Journal(self.snapshot)
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
 
@@ -130,6 +137,14 @@ class Database:
         pool = self._engines.snapshot(self.name)
         return replace(pool, waiting=pool.waiting + self.door.waiting) if self.door.waiting else pool
 
+    async def explain(self) -> Explanation:
+        """Why callers wait for connections or fail to get one, the likeliest cause first; nothing where all is well.
+
+        The server is looked at over a connection of its own, in 3 seconds at most. It raises nothing of the database's:
+        `problem` tells why the server could not be looked at.
+        """
+        return await self.explaining.explain()
+
     async def ping(self, timeout: float | None = None) -> float:
         """The seconds that a `SELECT 1` takes, or raises what the database answers.
 
@@ -163,6 +178,8 @@ class Database:
             self._engines.reopen()
         self.state = State.NEW
         self._engines.lag.begin()
+        self.explaining.start()
+        self._journal.start()
         self._log_settings()
         await self._warm_up()
         # A shutdown may have begun meanwhile.
@@ -227,8 +244,10 @@ class Database:
         try:
             return await drain(self._engines.pooled, lambda: len(self._sessions), seconds, self.name)
         finally:
-            await self._engines.dispose()
+            self._journal.stop()
             self._engines.lag.end()
+            await self.explaining.stop()
+            await self._engines.dispose()
 
     async def __aenter__(self) -> Self:
         await self.start()

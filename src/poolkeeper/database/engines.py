@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
 from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
-from poolkeeper.model import CloseReason, PoolSnapshot
+from poolkeeper.model import CloseReason, PoolSnapshot, Report
 from poolkeeper.observe import Checkouts, LagWatch, ObservedPool
 from poolkeeper.pool import KeeperPool
 from poolkeeper.settings import EffectiveSettings
@@ -52,6 +52,8 @@ class Engines:
         self._session_class = session_class
         self._expected: set[Kind] = set()
         self.lag = LagWatch()
+        # Explains to callers why there is no connection for them.
+        self.reporter: Callable[[], Report] | None = None
         self.pooled: list[PooledEngine] = []
 
     def expect(self, kind: Kind) -> None:
@@ -62,6 +64,8 @@ class Engines:
     def asyncio(self) -> AsyncEngine:
         engine, commands = build_async_engine(self._settings, self._observer)
         self.pooled.append(PooledEngine(engine.sync_engine, commands, ObservedPool(engine.sync_engine, self.lag)))
+        if isinstance(pool := engine.sync_engine.pool, KeeperPool):
+            pool.reporter = self.reporter
         return engine
 
     @cached_property

@@ -1,6 +1,8 @@
 """What is going on in a pool, and on whose behalf."""
 
 from poolkeeper.observe.checkouts import Checkout, Checkouts
+from poolkeeper.observe.history import History, Ticker
+from poolkeeper.observe.journal import Journal
 from poolkeeper.observe.loop_lag import LagWatch
 from poolkeeper.observe.pools import ObservedPool
 from poolkeeper.observe.recorder import Recorder
@@ -11,9 +13,12 @@ __all__ = [
     "PHASE",
     "Checkout",
     "Checkouts",
+    "History",
+    "Journal",
     "LagWatch",
     "ObservedPool",
     "Recorder",
+    "Ticker",
     "Watch",
     "current_scope",
     "phase_of",

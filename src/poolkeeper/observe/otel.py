@@ -66,13 +66,13 @@ class Registration:
         self._told.clear()
 
     def _instrument(self, meter: Meter, number: Number) -> None:
+        arguments = number.name, [self._callback(number.name)], number.unit, number.description
         if number.grows:
-            create = meter.create_observable_counter
+            meter.create_observable_counter(*arguments)
         elif number.largest:
-            create = meter.create_observable_gauge
+            meter.create_observable_gauge(*arguments)
         else:
-            create = meter.create_observable_up_down_counter
-        create(number.name, [self._callback(number.name)], number.unit, number.description)
+            meter.create_observable_up_down_counter(*arguments)
 
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
