@@ -163,7 +163,7 @@ def test_health_routes_stand_before_catch_alls_and_mounts(keeper: Keeper, tmp_pa
 )
 def test_each_health_route_can_be_moved_and_left_out(keeper: Keeper, paths: HealthPaths, expected: list[str]) -> None:
     app = FastAPI(openapi_url=None)
-    Keeper(keeper.database, health=paths).install(app)
+    Keeper(keeper.database, health=paths, page=None, metrics=None).install(app)
     assert [route.path for route in app.routes] == expected  # type: ignore[attr-defined]
 
 

@@ -1,8 +1,6 @@
 """An app with the page, as `Keeper` would install it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -11,24 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from poolkeeper import Database
 from poolkeeper.fastapi import Keeper
-from poolkeeper.fastapi.page import Page
 
 PATH = "/poolkeeper"
 
 
-def app_with_page(database: Database, **options: Any) -> FastAPI:
+def app_with_page(database: Database, *, findings: Any = None, dependency: Any = None) -> FastAPI:
     """Endpoints that hold connections in different ways, below the page."""
-    page = Page(database, **options)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with page.running():
-            yield
-
-    app, keeper = FastAPI(lifespan=lifespan), Keeper(database)
+    app, keeper = FastAPI(), Keeper(database, page_dependency=dependency)
+    if findings is not None:
+        setattr(database.explaining, "findings", findings)  # noqa: B010 - a method, for mypy
     add_endpoints(app, keeper)
     keeper.install(app)
-    app.router.routes[:0] = page.routes(PATH, app)
     return app
 
 

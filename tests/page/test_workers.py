@@ -32,19 +32,10 @@ sys.stdin.read()
 """
 SERVED = """
 from fastapi import FastAPI
-from contextlib import asynccontextmanager
 from poolkeeper import Database
 from poolkeeper.fastapi import Keeper
-from poolkeeper.fastapi.page import Page
-db = Database.from_env(min_idle=0)
-page = Page(db)
-@asynccontextmanager
-async def lifespan(_app):
-    async with page.running():
-        yield
-app = FastAPI(lifespan=lifespan)
-Keeper(db).install(app)
-app.router.routes[:0] = page.routes("/poolkeeper", app)
+app = FastAPI()
+Keeper(Database.from_env(min_idle=0)).install(app)
 """
 
 

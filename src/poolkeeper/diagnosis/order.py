@@ -115,7 +115,7 @@ def decide(case: Case) -> tuple[Finding, ...]:
     """Causes, the gravest first and else in their order, then signals."""
     causes = _spoken(CAUSES, case)
     if all(finding.severity is not Severity.ERROR for finding in causes):
-        causes += next(filter(None, (_spoken((rule,), case) for rule in REMAINDER)), [])
+        causes += _spoken(REMAINDER, case)[:1]
     causes += _spoken(ASIDES, case)
     return (*_ranked(causes), *_ranked(_spoken(SIGNALS, case)))
 

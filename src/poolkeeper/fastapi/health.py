@@ -15,8 +15,11 @@ from starlette.routing import Route
 
 from poolkeeper.database import Database, State
 from poolkeeper.errors import ConnectFailed, ConnectFailure
+from poolkeeper.fastapi.page.access import not_local
 from poolkeeper.fastapi.problems import problem_of
+from poolkeeper.model import Finding
 
+_PUBLIC = ("name", "capacity", "in_use", "idle", "waiting", "connecting", "checking", "opened", "closed")
 # A database that was down is asked again at most this often (seconds), however many probes arrive.
 _ASK_AGAIN_AFTER = 1.0
 
@@ -57,9 +60,16 @@ class Health:
             return _unavailable({"status": "unready", "reason": reason})
         return JSONResponse({"status": "ready"})
 
-    async def db(self, _request: Request) -> JSONResponse:
-        """Ask the database now. `pid` tells the workers of a service apart, whose pools are their own."""
+    async def db(self, request: Request) -> JSONResponse:
+        """Ask the database now. `pid` tells the workers of a service apart, whose pools are their own.
+
+        Everybody learns the causes of trouble by name; only a caller on this machine gets what was seen, which names
+        routes and lines of code.
+        """
         numbers: dict[str, Any] = {"pid": os.getpid(), "pool": _numbers(self._database)}
+        findings = self._database.explaining.findings()
+        in_full = not_local(request.scope) is None
+        numbers["findings"] = [finding.as_dict() if in_full else _named(finding) for finding in findings]
         try:
             latency = await self._database.ping()
         except (exc.SQLAlchemyError, TimeoutError, OSError) as error:
@@ -106,8 +116,11 @@ def reason_of(error: BaseException) -> str:
 
 def _numbers(database: Database) -> dict[str, object]:
     numbers = database.snapshot().as_dict()
-    del numbers["holders"]
-    return numbers
+    return {name: numbers[name] for name in _PUBLIC}
+
+
+def _named(finding: Finding) -> dict[str, object]:
+    return {"code": finding.code, "severity": finding.severity, "confidence": finding.confidence}
 
 
 def _unavailable(body: dict[str, Any]) -> JSONResponse:

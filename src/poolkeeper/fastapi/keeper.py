@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.routing import BaseRoute
 
 from poolkeeper.database import Database
 from poolkeeper.fastapi.dependencies import SessionDependencies
 from poolkeeper.fastapi.health import Health, HealthPaths
+from poolkeeper.fastapi.metrics import Metrics
 from poolkeeper.fastapi.middleware import RequestScopeMiddleware
+from poolkeeper.fastapi.page import Page
 from poolkeeper.fastapi.problems import install_problems
 from poolkeeper.fastapi.signals import on_sigterm
 
@@ -23,11 +26,26 @@ class Keeper:
     `keeper.read` refuses writes and takes one round trip; `keeper.sync_write` and `keeper.sync_read` give a `Session`
     to `def` endpoints. In tests, override `keeper.write.dependency`.
 
-    `shutdown_delay` is how many seconds after SIGTERM the server hears of it; readiness turns at once.
+    `page` and `metrics` say where `install()` puts the page and, with prometheus_client installed, the metrics; None
+    leaves one out. The page answers callers on the same machine only, unless there is a `page_dependency` (a callable
+    as `Depends` takes it) that knows who may see it. `shutdown_delay` is how many seconds after SIGTERM the server
+    hears of it; readiness turns at once.
     """
 
-    def __init__(self, database: Database, *, health: HealthPaths | None = None, shutdown_delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        health: HealthPaths | None = None,
+        page: str | None = "/poolkeeper",
+        page_dependency: Callable[..., Any] | None = None,
+        metrics: str | None = "/metrics",
+        shutdown_delay: float = 0.0,
+    ) -> None:
         self.database = database
+        self._page = Page(database, dependency=page_dependency)
+        self._metrics = Metrics(database.snapshot)
+        self._page_path, self._metrics_path = page, metrics
         self._paths = health or HealthPaths()
         self._shutdown_delay = shutdown_delay
         self._installed = False
@@ -67,12 +85,12 @@ class Keeper:
         app.add_middleware(RequestScopeMiddleware)
         install_problems(app)
         # First, so that no catch-all route or mount of the app takes the probes' requests.
-        app.router.routes[:0] = Health(self.database).routes(self._paths)
+        app.router.routes[:0] = self._routes(app)
         inner: Any = app.router.lifespan_context
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
-            async with self._running(), inner(app) as state:
+            async with self._running(), self._shown(app), inner(app) as state:
                 yield state
 
         app.router.lifespan_context = lifespan
@@ -87,6 +105,19 @@ class Keeper:
             yield
             return
         async with self._running():
+            yield
+
+    def _routes(self, app: FastAPI) -> list[BaseRoute]:
+        page = [] if self._page_path is None else self._page.routes(self._page_path, app)
+        return [*Health(self.database).routes(self._paths), *self._metrics.routes(self._metrics_path), *page]
+
+    @asynccontextmanager
+    async def _shown(self, app: FastAPI) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            if self._metrics_path is not None:
+                await stack.enter_async_context(self._metrics.running(app))
+            if self._page_path is not None:
+                await stack.enter_async_context(self._page.running())
             yield
 
     @asynccontextmanager

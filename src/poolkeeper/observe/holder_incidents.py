@@ -20,9 +20,11 @@ Holders = Mapping["Hashable", "Holder"]
 
 def holders_of(pool: PoolSnapshot) -> Holders:
     """The holders by what tells their checkouts apart: their ids, or else who took a connection where and when."""
-    return {
-        holder.id or (holder.task, holder.site, round(pool.at - holder.seconds, 1)): holder for holder in pool.holders
-    }
+    return {_key(holder, pool.at): holder for holder in pool.holders}
+
+
+def _key(holder: Holder, at: float) -> Hashable:
+    return holder.id or (holder.task, holder.site, round(at - holder.seconds, 1))
 
 
 class Nested:
@@ -35,12 +37,18 @@ class Nested:
     def see(self, now: PoolSnapshot, holders: Holders) -> Iterator[Line]:
         """What is to be said about it now."""
         self._seen &= holders.keys()
-        for key, holder in holders.items():
-            if holder.waits_at is None or key in self._seen:
-                continue
-            self._seen.add(key)
-            if (line := self._admit(_nested(now, holder), now.at)) is not None:
-                yield line
+        for holder in holders.values():
+            if holder.waits_at is not None:
+                yield from self.hear(now.name, holder, now.at)
+
+    def hear(self, pool: str, holder: Holder, at: float) -> Iterator[Line]:
+        """What is to be said about this one, unless it was."""
+        key = _key(holder, at)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        if (line := self._admit(_nested(pool, holder), at)) is not None:
+            yield line
 
 
 class LongHolds:
@@ -58,7 +66,7 @@ class LongHolds:
             if holder.seconds < self._seconds or holder.finished or key in self._seen:
                 continue
             self._seen.add(key)
-            if (line := self._admit(_long_hold(now, holder), now.at)) is not None:
+            if (line := self._admit(_long_hold(now.name, holder), now.at)) is not None:
                 yield line
 
 
@@ -87,7 +95,7 @@ class Leaks:
         elif "closed" not in now.unknown:
             for suspect in gone:
                 if suspect.told:
-                    yield _came_back(now, suspect.holder, now.at - before.at)
+                    yield _came_back(now.name, suspect.holder, now.at - before.at)
         for key, holder in holders.items():
             if holder.finished:
                 suspect = self._suspects.setdefault(key, _Suspect(holder, now.at))
@@ -96,7 +104,7 @@ class Leaks:
 
     def _weigh(self, now: PoolSnapshot, suspect: _Suspect) -> Iterator[Line]:
         if suspect.told is None and now.at - suspect.finished_at >= self._after:
-            line = self._admit(_leaked(now, suspect.holder), now.at)
+            line = self._admit(_leaked(now.name, suspect.holder), now.at)
             suspect.told = line is not None
             if line is not None:
                 yield line
@@ -112,7 +120,7 @@ class Leaks:
         here = holders_of(now)
         candidates = unreported or [holder for key, holder in holders_of(before).items() if key not in here]
         holder = candidates[0] if len(candidates) == count == 1 else None
-        if (line := self._admit(_collected_unclosed(now, holder, count), now.at)) is not None:
+        if (line := self._admit(_collected_unclosed(now.name, holder, count), now.at)) is not None:
             yield line
 
 
@@ -120,52 +128,49 @@ def _collected(pool: PoolSnapshot) -> int:
     return pool.closed.get(CloseReason.LEAKED, 0)
 
 
-def _leaked(now: PoolSnapshot, holder: Holder) -> Line:
+def _leaked(pool: str, holder: Holder) -> Line:
     message = (
-        f"{now.name}: leak: {_who(holder)} has ended without giving back the connection that it took{_at(holder)} "
+        f"{pool}: leak: {_who(holder)} has ended without giving back the connection that it took{_at(holder)} "
         f"{holder.seconds:.1f} s ago"
     )
-    return _line("connection_leaked", message, now, holder)
+    return _line("connection_leaked", message, pool, holder)
 
 
-def _came_back(now: PoolSnapshot, holder: Holder, since: float) -> Line:
+def _came_back(pool: str, holder: Holder, since: float) -> Line:
     seconds = holder.seconds + since
-    message = (
-        f"{now.name}: no leak: the connection that {_who(holder)} took{_at(holder)} came back after {seconds:.1f} s"
-    )
-    return _line("connection_leak_retracted", message, now, holder, seconds=seconds)
+    message = f"{pool}: no leak: the connection that {_who(holder)} took{_at(holder)} came back after {seconds:.1f} s"
+    return _line("connection_leak_retracted", message, pool, holder, seconds=seconds)
 
 
-def _collected_unclosed(now: PoolSnapshot, holder: Holder | None, count: int) -> Line:
+def _collected_unclosed(pool: str, holder: Holder | None, count: int) -> Line:
     if holder is None:
         one = "a connection" if count == 1 else f"{count} connections"
-        message = f"{now.name}: leak: {one} had to be closed by the garbage collector; who took it was not seen"
-        fields = known(pool=now.name, count=count, collected=True)
-        return Line(Topic.CHECKOUT, "connection_leaked", message, fields, now.name)
+        message = f"{pool}: leak: {one} had to be closed by the garbage collector; who took it was not seen"
+        fields = known(pool=pool, count=count, collected=True)
+        return Line(Topic.CHECKOUT, "connection_leaked", message, fields, pool)
     message = (
-        f"{now.name}: leak: the connection that {_who(holder)} took{_at(holder)} had to be closed by the garbage "
-        f"collector"
+        f"{pool}: leak: the connection that {_who(holder)} took{_at(holder)} had to be closed by the garbage collector"
     )
-    return _line("connection_leaked", message, now, holder, count=count, collected=True)
+    return _line("connection_leaked", message, pool, holder, count=count, collected=True)
 
 
-def _long_hold(now: PoolSnapshot, holder: Holder) -> Line:
-    message = f"{now.name}: {_who(holder)} has held a connection for {holder.seconds:.1f} s, taken{_at(holder)}"
-    return _line("connection_held_long", f"{message}{_doing(holder)}", now, holder)
+def _long_hold(pool: str, holder: Holder) -> Line:
+    message = f"{pool}: {_who(holder)} has held a connection for {holder.seconds:.1f} s, taken{_at(holder)}"
+    return _line("connection_held_long", f"{message}{_doing(holder)}", pool, holder)
 
 
-def _nested(now: PoolSnapshot, holder: Holder) -> Line:
+def _nested(pool: str, holder: Holder) -> Line:
     message = (
-        f"{now.name}: nested checkout: {_who(holder)} holds a connection taken{_at(holder)} and waits for another one "
+        f"{pool}: nested checkout: {_who(holder)} holds a connection taken{_at(holder)} and waits for another one "
         f"at {holder.waits_at}; as many of these as there are connections wait for each other"
     )
-    subject = (now.name, holder.site, holder.waits_at)
-    return replace(_line("nested_checkout", message, now, holder, waits_at=holder.waits_at), subject=subject)
+    subject = (pool, holder.site, holder.waits_at)
+    return replace(_line("nested_checkout", message, pool, holder, waits_at=holder.waits_at), subject=subject)
 
 
-def _line(event: str, message: str, now: PoolSnapshot, holder: Holder, **more: Value | None) -> Line:
+def _line(event: str, message: str, pool: str, holder: Holder, **more: Value | None) -> Line:
     fields = known(
-        pool=now.name,
+        pool=pool,
         task=holder.task,
         route=holder.route,
         site=holder.site,
@@ -179,7 +184,7 @@ def _line(event: str, message: str, now: PoolSnapshot, holder: Holder, **more: V
         awaiting=holder.awaiting[-1] if holder.awaiting else None,
     )
     # Names of tasks are new each time.
-    subject = (now.name, holder.site or holder.route)
+    subject = (pool, holder.site or holder.route)
     return Line(Topic.CHECKOUT, event, message, {**fields, **known(**more)}, subject)
 
 

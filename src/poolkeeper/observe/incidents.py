@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from poolkeeper.model import PoolSnapshot
+from poolkeeper.model import Holder, PoolSnapshot
 from poolkeeper.observe.holder_incidents import Leaks, LongHolds, Nested, holders_of
 from poolkeeper.observe.lines import Line, RateLimit
 from poolkeeper.observe.pool_incidents import Connects, Saturation
@@ -57,3 +57,7 @@ class Incidents:
             *self._leaks.see(before, now, holders),
             *self._long_holds.see(now, holders),
         )
+
+    def nested(self, pool: str, holder: Holder, at: float) -> tuple[Line, ...]:
+        """What there is to say about a holder that begins to wait for another connection."""
+        return tuple(self._nested.hear(pool, holder, at))

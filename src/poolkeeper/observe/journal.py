@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
+import time
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from poolkeeper.model import CloseReason, PoolEvent, PoolEventKind, PoolSnapshot
+from poolkeeper.model import CloseReason, Holder, PoolEvent, PoolEventKind, PoolSnapshot
 from poolkeeper.observe.history import Ticker
 from poolkeeper.observe.incidents import Incidents, Thresholds
+from poolkeeper.observe.lines import Line
 
 log = logging.getLogger("poolkeeper")
 
-# Whatever the pool goes through, looks are at least this far apart (seconds).
+# Whatever the pool goes through, looks that events ask for are at least this far apart (seconds).
 _DISTANCE = 0.05
-
-Holds = Callable[[asyncio.Task[Any] | None], bool]
 
 
 class Journal:
@@ -29,22 +29,22 @@ class Journal:
     "connection_leaked", "connection_leak_retracted"), `pool`, and as far as known `route`, `site`, `task`, `seconds`
     and others. The values are plain; none is a URL or a value of a statement.
 
-    `source` is called on the event loop every `every` seconds. Where the pool's events reach `notice`, what begins
-    between two looks is seen sooner: a saturation after `saturated_after` seconds, and a nested checkout at once if
-    `holds` tells whether a task has a connection already.
+    `name` is the pool's, and `source` is called on the event loop every `every` seconds. What begins between two looks
+    is seen sooner where the pool's rare events reach `notice`, and a nested checkout at once where `nested` is told.
     """
 
     def __init__(
         self,
+        name: str,
         source: Callable[[], PoolSnapshot],
         thresholds: Thresholds | None = None,
         *,
         every: float = 0.5,
-        holds: Holds | None = None,
     ) -> None:
-        self._source, self._holds = source, holds
+        self._name, self._source = name, source
         self._thresholds = thresholds or Thresholds()
         self._incidents = Incidents(self._thresholds)
+        self._lock = threading.Lock()
         self._ticker = Ticker(self.look, every)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._soon: asyncio.TimerHandle | None = None
@@ -69,34 +69,36 @@ class Journal:
 
     def look(self) -> None:
         """Look at the pool now and write what there is to say."""
-        for line in self._incidents.see(self._source()):
-            log.getChild(line.topic).warning("%s", line.message, extra=line.extra())
+        now = self._source()
+        with self._lock:
+            lines = self._incidents.see(now)
+        _write(lines)
+
+    def nested(self, holder: Holder) -> None:
+        """Hear that this holder begins to wait for another connection, from any thread."""
+        with self._lock:
+            lines = self._incidents.nested(self._name, holder, time.monotonic())
+        _write(lines)
 
     def notice(self, event: PoolEvent) -> None:
-        """Hear an event of the pool. Costs next to nothing while a look is due already."""
-        kind = event.kind
-        if kind is PoolEventKind.WAITING:
-            self._look_after(0.0 if self._is_nested() else self._thresholds.saturated_after)
-        elif kind is PoolEventKind.CONNECT_FAILED or event.reason is CloseReason.LEAKED:
+        """Hear an event of the pool, from any thread."""
+        if event.kind is PoolEventKind.WAITING:
+            self._look_after(self._thresholds.saturated_after)
+        elif event.kind is PoolEventKind.CONNECT_FAILED or event.reason is CloseReason.LEAKED:
             self._look_after(0.0)
 
-    def _is_nested(self) -> bool:
-        return self._holds is not None and self._is_here() and self._holds(asyncio.current_task())
-
-    def _is_here(self) -> bool:
-        # A pool may also be used from threads, or other loops: what happens there is seen by the ticker.
-        return self._loop is not None and asyncio._get_running_loop() is self._loop
-
     def _look_after(self, seconds: float) -> None:
-        if not self._is_here() or self._loop is None:
+        # What happens in threads, or on other loops, is seen by the ticker.
+        loop = self._loop
+        if loop is None or loop is not asyncio._get_running_loop():
             return
-        due = max(self._loop.time() + seconds, self._not_before)
+        due = max(loop.time() + seconds, self._not_before)
         if self._soon is not None:
             if self._soon.when() <= due:
                 return
             self._soon.cancel()
         ours: weakref.ref[Journal] = weakref.ref(self)
-        self._soon = self._loop.call_at(due, _look_soon, ours)
+        self._soon = loop.call_at(due, _look_soon, ours)
 
     def look_soon(self) -> None:
         """The look that an event has asked for."""
@@ -104,6 +106,11 @@ class Journal:
         if self._loop is not None:
             self._not_before = self._loop.time() + _DISTANCE
         self._ticker.tick()
+
+
+def _write(lines: Iterable[Line]) -> None:
+    for line in lines:
+        log.getChild(line.topic).warning("%s", line.message, extra=line.extra())
 
 
 def _look_soon(journal: weakref.ref[Journal]) -> None:

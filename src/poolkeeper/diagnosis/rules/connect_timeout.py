@@ -14,7 +14,7 @@ def check(case: Case) -> Iterator[Finding]:
     if trouble and trouble.kind == "timeout" and not is_of_a_pooler(trouble):
         yield trouble.finding(
             "connect-timeout",
-            "packets are dropped on the way (firewall, security group, a dead host), or the server is too busy to greet",
+            "packets are dropped on the way (firewall, security group, a dead host), or the server cannot keep up",
             "Try the same address by hand from this machine; check firewall rules and the server's load",
             confidence=Confidence.LIKELY,
         )

@@ -13,6 +13,6 @@ def check(case: Case) -> Iterator[Finding]:
     if trouble and trouble.kind == "tls":
         yield trouble.finding(
             "connect-tls",
-            "server and service do not agree on TLS: it is off on one side, or the certificate is not trusted or expired",
+            "TLS is off on one side, or the certificate is not trusted or expired",
             "Compare the URL's ssl options with the server's; check the certificate's date, host name and authority",
         )

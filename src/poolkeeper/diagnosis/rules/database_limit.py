@@ -27,7 +27,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield trouble.finding(
         "database-limit",
         "the limit is the database's own; the server may have room for other databases",
-        "ALTER DATABASE ... CONNECTION LIMIT to pool size x workers x replicas of all its services, or shrink the pools",
+        "ALTER DATABASE ... CONNECTION LIMIT to pool size x workers x replicas of all services, or shrink the pools",
         more=f"{database.used} of the database's {database.limit} connections are taken" if database and known else "",
         confidence=Confidence.CERTAIN if trouble.message else Confidence.LIKELY,
         figures={"used": database.used, "limit": database.limit} if database and database.limit is not None else {},

@@ -28,7 +28,7 @@ def check(case: Case) -> Iterator[Finding]:
         subject=case.name,
         seen=cut(f"{number(closed, 'connection')} closed within {case.lately.seconds:.0f} s on the server's word{now}"),
         why="the server ended its sessions or became read-only: a restart, a failover, or an administrator",
-        fix="Let the URL find the writer (target_session_attrs=read-write with all hosts); the pool reconnects by itself",
+        fix="Let the URL find the writer (target_session_attrs=read-write, all hosts); the pool reconnects by itself",
         confidence=Confidence.CERTAIN if readonly else Confidence.LIKELY,
         figures={"closed": closed, "by_sqlstate": said, "open_before": were_open},
         unseen=case.blind(),

@@ -35,7 +35,7 @@ def check(case: Case) -> Iterator[Finding]:
             f" {percent(share)} of the time with the database is spent connecting; {kept}"
         ),
         why="each connection costs a TCP, a TLS and an authentication handshake, and a new process on the server",
-        fix="Keep connections: pool_size and a pool_recycle of minutes; NullPool only with a pooler next to the service",
+        fix="Keep connections: pool_size and a pool_recycle of minutes; NullPool only with a pooler close by",
         confidence=Confidence.LIKELY,
         figures={"connects": connects, "checkouts": served, "share": round(share, 3)},
         unseen=() if case.facts else ("a pooler in front of the server: no server facts",),

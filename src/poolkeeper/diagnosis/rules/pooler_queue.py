@@ -19,7 +19,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield group.finding(
         "pooler-queue",
         f"{group.counted} of {group.place} wait in the pooler for a server connection; {_queue(case, group)}",
-        "the pooler has fewer server connections than this pool has clients for it; the wait looks like a slow statement",
+        "the pooler has fewer server connections than this pool has clients for it; it looks like a slow statement",
         "Shorten transactions; raise the pooler's pool_size if the server has room, or lower this pool to the same",
         Confidence.CERTAIN if pooler and case.view.pooler_queue else Confidence.POSSIBLE,
         unseen=case.blind() if pooler else ("the pooler: no facts of its console", *case.blind()),

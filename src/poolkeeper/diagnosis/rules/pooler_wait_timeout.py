@@ -30,7 +30,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield trouble.finding(
         "pooler-wait-timeout",
         f"the pooler accepts clients and cannot serve them: {why}",
-        "Look at SHOW POOLS: with sv_active 0 mend the database behind it, else shorten transactions or raise pool_size",
+        "See SHOW POOLS: with sv_active 0 mend the database behind it, else shorten transactions, raise pool_size",
         confidence=Confidence.LIKELY if pooler is None else Confidence.CERTAIN,
         figures={} if pooler is None else {"pooler_active": pooler.active, "pooler_waiting": pooler.waiting},
         unseen=() if pooler else ("the pooler: no facts of its console",),

@@ -46,7 +46,7 @@ def check(case: Case) -> Iterator[Finding]:
         "server-saturated",
         f"{group.counted} in {shapes} different statements, all slow, as {group.place}{busy}",
         "they share processors and disks: more at once makes each slower, and the sum is not done sooner",
-        "Let fewer run at once (smaller pools), find the heaviest statement (pg_stat_statements), or get a larger server",
+        "Let fewer run at once (smaller pools), mend the heaviest statement (pg_stat_statements), or get a larger one",
         Confidence.POSSIBLE if facts is None else Confidence.LIKELY if cpus is None else Confidence.CERTAIN,
         unseen=("the number of the server's CPUs", *case.blind()) if cpus is None else case.blind(),
         shapes=shapes,

@@ -28,7 +28,7 @@ def check(case: Case) -> Iterator[Finding]:
         severity=Severity.ERROR if waits_for_it or (case.waits and not is_full(now)) else Severity.WARNING,
         subject=case.name,
         seen=cut(told if not stalled else under_way if mean < SLOW else f"{told}; {under_way}"),
-        why="name resolution, the network, TLS or the server's greeting is slow; the statements themselves may be quick",
+        why="name resolution, the network, TLS or the server's greeting is slow; statements may still be quick",
         fix="Time the resolver and a connect by hand; keep connections longer (pool_recycle, min_idle)",
         confidence=Confidence.LIKELY,
         figures={"connect_seconds": round(mean, 3), "connecting": now.connecting, "waiting": now.waiting},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolkeeper.diagnosis.case import Case
-from poolkeeper.diagnosis.group import Group
 from poolkeeper.diagnosis.plight import Plight
 from poolkeeper.diagnosis.rules.many_statements import is_one_of_many
 from poolkeeper.diagnosis.rules.server_saturated import is_saturated, running
@@ -24,7 +23,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield group.finding(
         "slow-query",
         f"{group.counted} of {group.place} in {'' if one else 'several statements, most often '}{statement(shape)}",
-        "a connection is held for as long as its statement runs" + _load(case, group),
+        "a connection is held for as long as its statement runs" + _load(case),
         "EXPLAIN (ANALYZE, BUFFERS) it: add an index or a LIMIT; set statement_timeout",
         Confidence.POSSIBLE if not sees else Confidence.CERTAIN if one else Confidence.LIKELY,
         unseen=case.blind() if sees else ("slow query or lock wait: cannot tell without server facts", *case.blind()),
@@ -33,7 +32,7 @@ def check(case: Case) -> Iterator[Finding]:
     )
 
 
-def _load(case: Case, group: Group) -> str:
+def _load(case: Case) -> str:
     cpus = case.view.facts.cpus if case.view.facts else None
     if cpus is None or running(case) <= cpus:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.words import cut, duration, number
@@ -20,7 +20,7 @@ def check(case: Case) -> Iterator[Finding]:
     if dead < LEAST or case.trouble is not None or change.closed.get(CloseReason.SQLSTATE, 0):
         return
     recycle = case.now.pool_recycle
-    limits = case.facts.timeouts if case.facts else {}
+    limits: Mapping[str, float | None] = case.facts.timeouts if case.facts else {}
     told = [
         f"{name} = {duration(limits[name])}" for name in ("idle_session_timeout", "wait_timeout") if limits.get(name)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from poolkeeper.diagnosis.case import Case
+from poolkeeper.diagnosis.case import Case, is_full
 from poolkeeper.diagnosis.thresholds import NOTICEABLE_WAIT
 from poolkeeper.diagnosis.words import cut, duration
 from poolkeeper.model import Confidence, Finding, Severity
@@ -13,7 +13,7 @@ from poolkeeper.model import Confidence, Finding, Severity
 def check(case: Case) -> Iterator[Finding]:
     change = case.lately
     p95 = change.timings.waits.quantile(0.95) or 0.0
-    if not change.unserved and p95 < NOTICEABLE_WAIT:
+    if not change.unserved and (p95 < NOTICEABLE_WAIT or _waited_for_connects(case)):
         return
     most = max(snapshot.waiting for snapshot in case.recent)
     queue = f", up to {most} seen waiting at once" if most else ""
@@ -37,3 +37,11 @@ def check(case: Case) -> Iterator[Finding]:
         },
         unseen=case.blind(rates=True),
     )
+
+
+def _waited_for_connects(case: Case) -> bool:
+    """Whether the waits are as long as connects, with room in the pool: it grows, as it does after a start."""
+    if any(is_full(snapshot) for snapshot in case.recent):
+        return False
+    waits, connects = case.lately.timings.waits, case.lately.timings.connects
+    return (connects.quantile(0.95) or 0.0) >= 0.5 * (waits.quantile(0.95) or 0.0)

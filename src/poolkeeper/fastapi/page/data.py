@@ -6,15 +6,14 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
 from poolkeeper.database import Database
 from poolkeeper.fastapi.page.view import pool_view, shown_settings
-from poolkeeper.model import Finding
-from poolkeeper.observe.history import History, Ticker
+from poolkeeper.observe import Ticker
 from poolkeeper.observe.workers import WorkerFiles
 
 log = logging.getLogger("poolkeeper")
@@ -24,19 +23,18 @@ FORMAT = 1
 # How long (seconds) a slow disk may delay the page.
 _PATIENCE = 1.0
 
-Findings = Callable[[], Sequence[Finding]]
-
 
 class PageData:
-    """Collects the history of a database's pool, shares it with other workers, and puts it together for the page.
+    """Shares what is known of a database's pool with other workers, and puts it all together for the page.
 
     It asks neither the database nor the pool for a connection, and files are read and written in a thread of its own:
     what the page is about may have used up all others.
     """
 
-    def __init__(self, database: Database, history: History, findings: Findings, workers: WorkerFiles) -> None:
-        self._database, self._history, self._findings, self._workers = database, history, findings, workers
-        self._ticker = Ticker(self._tick, history.every)
+    def __init__(self, database: Database, workers: WorkerFiles) -> None:
+        self._database, self._workers = database, workers
+        self._history = database.explaining.history
+        self._ticker = Ticker(self._tick, self._history.every)
         self._thread: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self._wanted = True
@@ -46,7 +44,7 @@ class PageData:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Take a snapshot every few seconds, and share it, until the block ends."""
+        """Share the state of this worker every few seconds, until the block ends."""
         self._started, self._wanted, self._writing = time.time(), True, None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="poolkeeper-page")
         self._thread.submit(self._workers.start)
@@ -94,7 +92,7 @@ class PageData:
     def _explained(self) -> list[dict[str, object]] | None:
         """The findings; None where the diagnosis itself failed, which must not take the page with it."""
         try:
-            findings = [finding.as_dict() for finding in self._findings()]
+            findings = [finding.as_dict() for finding in self._database.explaining.findings()]
         except Exception:
             if self._explains:
                 log.exception("%s: the diagnosis failed; further failures are not logged", self._database.name)
@@ -104,7 +102,6 @@ class PageData:
         return findings
 
     def _tick(self) -> None:
-        self._history.add(self._database.snapshot())
         if self._thread is None or (self._writing is not None and not self._writing.done()):
             return
         self._writing = self._thread.submit(self._share, self.of_this_worker() if self._wanted else None)

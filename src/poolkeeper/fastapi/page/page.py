@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,9 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from poolkeeper.database import Database
 from poolkeeper.fastapi.page.access import Guard
-from poolkeeper.fastapi.page.data import Findings, PageData
-from poolkeeper.model import Finding
-from poolkeeper.observe.history import History
+from poolkeeper.fastapi.page.data import PageData
 from poolkeeper.observe.workers import WorkerFiles
 
 _STATIC = {
@@ -39,8 +36,6 @@ class Page:
 
     A proxy on the same machine that adds no header of its own cannot be told from a local caller: behind such a one,
     give a dependency, or leave the page out.
-
-    `history`, `findings` and `workers` are made unless given; `findings` is called on the event loop for each answer.
     """
 
     def __init__(
@@ -48,18 +43,9 @@ class Page:
         database: Database,
         *,
         dependency: Callable[..., Any] | DependsParameter | None = None,
-        history: History | None = None,
-        findings: Findings | None = None,
-        workers: WorkerFiles | None = None,
     ) -> None:
-        self.history = history or History()
         self._dependency = dependency
-        self._data = PageData(
-            database,
-            self.history,
-            findings or partial(explained, database, self.history),
-            workers or WorkerFiles(f"{database.name} {database.settings.url}"),
-        )
+        self._data = PageData(database, WorkerFiles(f"{database.name} {database.settings.url}"))
 
     def routes(self, path: str, app: FastAPI) -> list[BaseRoute]:
         """What to put in front of the app's routes. None of it is in the app's schema."""
@@ -73,7 +59,7 @@ class Page:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Keep the history of the last minutes and share it with the other workers until the block ends."""
+        """Share what the page shows with the other workers until the block ends."""
         async with self._data.running():
             yield
 
@@ -92,13 +78,6 @@ class Page:
 
     async def _answer_data(self, _request: Request) -> Response:
         return JSONResponse(await self._data.of_all())
-
-
-def explained(database: Database, history: History) -> Sequence[Finding]:
-    """What the diagnosis says about the last minutes."""
-    from poolkeeper.diagnosis import explain
-
-    return explain((*history.window(), database.snapshot()))
 
 
 def _as_dependencies(dependency: Callable[..., Any] | DependsParameter | None) -> list[DependsParameter]:
