@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.diagnosis.cases import ARITHMETIC_CAUSES, CAUSES, QUIET, Cause
+from tests.diagnosis.windows import ROUTE, SITE, changed, facts, full, holders, sessions, window
 
 from poolkeeper.diagnosis import explain
 from poolkeeper.model import Confidence, Finding, PoolSnapshot, Severity
-
-from tests.diagnosis.cases import ARITHMETIC_CAUSES, CAUSES, QUIET, ROUTE, SITE, Cause, changed, facts, full, holders, sessions, window
 
 
 def name(cause: Cause) -> str:

@@ -24,6 +24,9 @@ COMMANDS = {
     "settings": Command(
         "poolkeeper.cli.settings", "Show the effective settings, where each comes from, what is wrong."
     ),
+    "explain": Command(
+        "poolkeeper.cli.explain", "Tell why a service's pool is slow or empty, or what a database's server says."
+    ),
     "demo": Command("poolkeeper.cli.demo", "Run the reference service under load on a real database.", "demo"),
 }
 

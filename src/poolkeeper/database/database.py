@@ -67,7 +67,7 @@ class Database:
         has_server = self.settings.url.dialect != "sqlite"
         self.explaining = Explaining(self.snapshot, Sampler(self._engines.unpooled) if has_server else None)
         self._engines.reporter = self.explaining.report
-        self._journal = Journal(name, self.snapshot)
+        self._journal = self._engines.journal = Journal(name, self.snapshot)
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
 from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
 from poolkeeper.model import CloseReason, PoolSnapshot, Report
-from poolkeeper.observe import Checkouts, LagWatch, ObservedPool
+from poolkeeper.observe import Checkouts, Journal, LagWatch, ObservedPool
 from poolkeeper.pool import KeeperPool
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.effective import Kind
@@ -52,7 +52,9 @@ class Engines:
         self._session_class = session_class
         self._expected: set[Kind] = set()
         self.lag = LagWatch()
-        # Explains to callers why there is no connection for them.
+        # Writes down what goes wrong in the pools made from now on.
+        self.journal: Journal | None = None
+        # Explains to their callers why there is no connection for them.
         self.reporter: Callable[[], Report] | None = None
         self.pooled: list[PooledEngine] = []
 
@@ -63,7 +65,7 @@ class Engines:
     @cached_property
     def asyncio(self) -> AsyncEngine:
         engine, commands = build_async_engine(self._settings, self._observer)
-        self.pooled.append(PooledEngine(engine.sync_engine, commands, ObservedPool(engine.sync_engine, self.lag)))
+        self.pooled.append(PooledEngine(engine.sync_engine, commands, self._observed(engine.sync_engine)))
         if isinstance(pool := engine.sync_engine.pool, KeeperPool):
             pool.reporter = self.reporter
         return engine
@@ -71,8 +73,15 @@ class Engines:
     @cached_property
     def threads(self) -> Engine:
         engine, commands = build_sync_engine(self._settings, self._observer)
-        self.pooled.append(PooledEngine(engine, commands, ObservedPool(engine, self.lag)))
+        self.pooled.append(PooledEngine(engine, commands, self._observed(engine)))
         return engine
+
+    def _observed(self, engine: Engine) -> ObservedPool:
+        observed = ObservedPool(engine, self.lag)
+        if (journal := self.journal) is not None:
+            observed.recorder.listeners.append(journal)
+            observed.on_nested = journal.nested
+        return observed
 
     @cached_property
     def asyncio_makers(self) -> tuple[async_sessionmaker[AsyncSession], async_sessionmaker[AsyncSession]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from poolkeeper.diagnosis.change import Change, change_between, is_earlier
+from poolkeeper.diagnosis.change import Change, change_between, is_earlier, is_mostly_long
 from poolkeeper.diagnosis.group import Group
 from poolkeeper.diagnosis.plight import IN_SQL, Held, Plight, held_by
 from poolkeeper.diagnosis.thresholds import (
@@ -22,7 +22,7 @@ from poolkeeper.diagnosis.trouble import Trouble, trouble_of
 from poolkeeper.diagnosis.view import View
 from poolkeeper.model import Finding, PoolSnapshot, ServerFacts, Severity
 
-# A second leaked or nested connection follows the first, and none comes back: a few are not a small matter.
+# None of these comes back, and the next follows: a few are not a small matter.
 _GROWING = frozenset({Plight.LEAKED, Plight.LOST})
 
 
@@ -139,8 +139,8 @@ class Case:
             return True
         timings = self.lately.timings
         if held.plight in IN_SQL:
-            return max(held.seconds, timings.in_sql.mean or 0.0) >= LONG_IN_SQL
-        return max(held.seconds, timings.gaps.mean or 0.0) >= LONG_GAP
+            return held.seconds >= LONG_IN_SQL or is_mostly_long(timings.in_sql, LONG_IN_SQL)
+        return held.seconds >= LONG_GAP or is_mostly_long(timings.gaps, LONG_GAP)
 
     def blind(self, *, server: bool = True, rates: bool = False) -> tuple[str, ...]:
         """What could not be seen of the server's sessions, and of what happened over time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from poolkeeper.model import CloseReason, Histogram, PoolSnapshot, Timings, Totals
@@ -52,6 +53,23 @@ def is_earlier(before: PoolSnapshot, now: PoolSnapshot) -> bool:
         and before.totals.requests <= now.totals.requests
         and before.totals.served <= now.totals.served
     )
+
+
+def is_mostly_long(durations: Histogram, limit: float) -> bool:
+    """Whether these take so many seconds on average, or most of their time goes into some that do.
+
+    Those that were quick before trouble began are many, and would hide it in a mean.
+    """
+    if (durations.mean or 0.0) >= limit:
+        return True
+    buckets = zip(pairwise((0.0, *durations.bounds)), durations.counts, strict=False)
+    brief = sum(count * (low + high) / 2 for (low, high), count in buckets if low < limit)
+    return any(_above(durations, limit)) and durations.total - brief >= durations.total / 2
+
+
+def _above(durations: Histogram, limit: float) -> tuple[int, ...]:
+    """How many are surely longer, by bucket."""
+    return tuple(count for low, count in zip((0.0, *durations.bounds), durations.counts, strict=False) if low >= limit)
 
 
 def _totals(before: Totals, now: Totals) -> Totals:

@@ -18,6 +18,11 @@ def cut(text: str, length: int = SEEN_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
+def fit(*texts: str) -> str:
+    """The first that is short enough to be seen at a glance, or else the last, cut."""
+    return next((text for text in texts if len(cut(text, len(text) + 1)) <= SEEN_LENGTH), cut(texts[-1]))
+
+
 def duration(seconds: float | None) -> str:
     """Seconds, as exact as anybody wants to know them."""
     if seconds is None:
@@ -61,6 +66,11 @@ def awaited_by(holder: Holder) -> str | None:
     last = max(index for index, call in enumerate(chain) if _folder_of(call) in own)
     called = f" ({cut(chain[last + 1], _NAME_LENGTH)})" if last + 1 < len(chain) else ""
     return cut(chain[last], _NAME_LENGTH) + called
+
+
+def without_called(call: str) -> str:
+    """The line alone."""
+    return call.partition(" (")[0]
 
 
 def _folder_of(call: str) -> str:

@@ -20,6 +20,8 @@ _SUFFIX = ".json"
 _HALF_WRITTEN = ".half-written"
 # Where start times cannot be looked up, a pid may be somebody else's by now: a file that old (seconds) is left over.
 _STALE = 60.0
+# The last worker of another service may remove the folder of this user just before ours is made in it.
+_TRIES = 10
 
 
 class Process(NamedTuple):
@@ -78,7 +80,11 @@ def folder_of(service: str) -> Path:
     """
     identity = (service, os.getppid(), started(os.getppid()), sys.argv, os.getcwd())
     name = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"poolkeeper-{os.geteuid()}" / f"{_namespace()}-{name}"
+    return Path(tempfile.gettempdir()) / _of_this_user() / f"{_namespace()}-{name}"
+
+
+def _of_this_user() -> str:
+    return f"poolkeeper-{os.geteuid()}"
 
 
 def _namespace() -> int:
@@ -88,9 +94,13 @@ def _namespace() -> int:
         return 0
 
 
-def make_private(path: Path) -> None:
-    """Make the folder if there is none. Raises `PermissionError` where it is not ours or others may enter."""
-    os.close(_opened(path))
+def entered(path: Path) -> WorkerFolder:
+    """The folder of a service, and around it that of this user. Raises `PermissionError` as `WorkerFolder` does."""
+    for _ in range(_TRIES):
+        os.close(_opened(path.parent))
+        with contextlib.suppress(FileNotFoundError):
+            return WorkerFolder(path)
+    raise FileNotFoundError(f"{path} is removed again and again")
 
 
 class WorkerFolder:
@@ -165,13 +175,15 @@ class WorkerFolder:
                 yield name, owner
 
     def remove_if_deserted(self) -> None:
-        """Remove the folder when there is no worker's file in it."""
+        """Remove the folder when there is no worker's file in it, and that of this user when there is no other."""
         if any(True for _ in self.owned()):
             return
         for name in self.names():
             self.remove(name)
         with contextlib.suppress(OSError):
             self.path.rmdir()
+            if self.path.parent.name == _of_this_user():
+                self.path.parent.rmdir()
 
 
 def remove_deserted_beside(own: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from poolkeeper.observe.worker_folder import Process, WorkerFolder, folder_of, make_private, remove_deserted_beside
+from poolkeeper.observe.worker_folder import Process, WorkerFolder, entered, folder_of, remove_deserted_beside
 
 log = logging.getLogger("poolkeeper")
 
@@ -90,11 +90,10 @@ class WorkerFiles:
         if not hasattr(os, "geteuid"):
             raise OSError("this platform has no folders that only one user can enter")
         path = self._given or folder_of(self._service)
-        if self._given is None:
-            make_private(path.parent)
-            remove_deserted_beside(path)
         self.stop()
-        folder, process = WorkerFolder(path), Process.current()
+        folder, process = WorkerFolder(path) if self._given else entered(path), Process.current()
+        if self._given is None:
+            remove_deserted_beside(path)
         folder.remove_dead()
         self._folder, self._process = folder, process
         # Runs at exit too: not every process ends with an orderly shutdown.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.plight import Plight
+from poolkeeper.diagnosis.words import fit
 from poolkeeper.model import Confidence, Finding
 
 
@@ -14,10 +15,10 @@ def check(case: Case) -> Iterator[Finding]:
     if group is None:
         return
     awaited = group.awaited
+    told = f"{group.counted} kept by {group.place} after its response: a background task"
     yield group.finding(
         "held-in-background-task",
-        f"{group.counted} kept by {group.place} after its response: a background task"
-        + (f" that awaits {awaited}" if awaited else ""),
+        fit(told + (f" that awaits {awaited}" if awaited else ""), told),
         "the client has its answer, and the connection is still away for work that often does not need it",
         "Give the task ids instead of the session, and let it open its own around its statements",
         Confidence.CERTAIN if awaited else Confidence.LIKELY,

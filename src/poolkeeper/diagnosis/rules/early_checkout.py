@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.plight import Plight
+from poolkeeper.diagnosis.words import fit
 from poolkeeper.model import Confidence, Finding
 
 
@@ -14,10 +15,10 @@ def check(case: Case) -> Iterator[Finding]:
     if group is None:
         return
     awaited = group.awaited
+    told = f"{group.counted} of {group.place} without any statement yet"
     yield group.finding(
         "checked-out-early",
-        f"{group.counted} of {group.place} without any statement yet"
-        + (f"; the task awaits {awaited}" if awaited else ""),
+        fit(told + (f"; it awaits {awaited}" if awaited else ""), told),
         "what runs before the first statement does not need the connection, and others wait for it",
         "Open it right before the first statement (a session connects by itself then; engine.connect() at once)",
         Confidence.CERTAIN,

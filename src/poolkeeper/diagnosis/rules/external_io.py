@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.plight import Plight
+from poolkeeper.diagnosis.words import fit, without_called
 from poolkeeper.model import Confidence, Finding
 
 
@@ -15,10 +16,11 @@ def check(case: Case) -> Iterator[Finding]:
         return
     awaited = group.awaited
     inside = any(held.holder.in_transaction for held in group.members)
-    what = f"that awaits {awaited}" if awaited else "that runs no statement"
+    held = f"{group.counted} {'in an open transaction ' if inside else ''}of {group.place}"
+    brief = f"{len(group.members)} of {group.in_use} connections: {group.place}"
     yield group.finding(
         "held-across-external-io",
-        f"{group.counted} {'in an open transaction ' if inside else ''}of {group.place} {what}",
+        fit(*(text for what in _doing(awaited) for text in (f"{held} that {what}", f"{brief} {what}"))),
         "the database waits for the service: other requests have no connection"
         + (", and its locks and row versions stay" if inside else ""),
         "Commit or close the session before that call, and open it again afterwards",
@@ -27,3 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
         statement=group.statement,
         awaiting=awaited,
     )
+
+
+def _doing(awaited: str | None) -> tuple[str, ...]:
+    return (f"awaits {awaited}", f"awaits {without_called(awaited)}") if awaited else ("runs no statement",)

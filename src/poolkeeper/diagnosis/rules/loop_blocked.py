@@ -12,6 +12,8 @@ from poolkeeper.model import Confidence, Finding, LoopLag, Severity
 LATE = 0.25
 # A loop that is late for this share of the time is blocked again and again; one long pause may be an accident.
 BLOCKED_SHARE = 0.1
+# Unless it is this long: then everybody has noticed.
+STANDSTILL = 1.0
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -21,7 +23,7 @@ def check(case: Case) -> Iterator[Finding]:
     often = _is_often_late(case)
     p95 = case.lately.lags.quantile(0.95)
     at = f" at {lag.blocked_at}" if lag.blocked_at else ""
-    grave = often or (case.lately.seconds <= 0 and case.pressed)
+    grave = often or lag.recent >= STANDSTILL or (case.lately.seconds <= 0 and case.pressed)
     yield Finding(
         code="event-loop-blocked",
         severity=Severity.ERROR if grave else Severity.WARNING,

@@ -18,8 +18,8 @@ def check(case: Case) -> Iterator[Finding]:
     pooler = case.view.pooler
     yield group.finding(
         "pooler-queue",
-        f"{group.counted} of {group.place} wait in the pooler for a server connection; {_queue(case, group)}",
-        "the pooler has fewer server connections than this pool has clients for it; it looks like a slow statement",
+        f"{group.counted} of {group.place} wait in the pooler for a server connection",
+        f"{_queue(case, group)}; to the service it looks like a slow statement",
         "Shorten transactions; raise the pooler's pool_size if the server has room, or lower this pool to the same",
         Confidence.CERTAIN if pooler and case.view.pooler_queue else Confidence.POSSIBLE,
         unseen=case.blind() if pooler else ("the pooler: no facts of its console", *case.blind()),
@@ -37,4 +37,4 @@ def _queue(case: Case, group: Group) -> str:
         return f"the server runs {case.view.running(group.statement)} such statements, and for a moment only"
     size = "" if pooler.pool_size is None else f" of {pooler.pool_size}"
     wait = duration(pooler.longest_wait)
-    return f"{pooler.waiting} wait there for up to {wait}, {pooler.active}{size} server connections active"
+    return f"{pooler.waiting} clients wait there for up to {wait}, {pooler.active}{size} server connections active"

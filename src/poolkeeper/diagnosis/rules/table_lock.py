@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.locks import blocker_of
 from poolkeeper.diagnosis.plight import Plight
-from poolkeeper.diagnosis.words import cut, owner_of, statement
+from poolkeeper.diagnosis.words import cut, fit, owner_of, statement
 from poolkeeper.model import Confidence, Finding, ServerSession
 
 _DDL = ("alter", "create", "drop", "truncate", "lock", "reindex", "vacuum", "cluster", "rename", "optimize", "refresh")
@@ -20,11 +20,11 @@ def check(case: Case) -> Iterator[Finding]:
     root = blocker_of(case, group)
     change = _schema_change(case)
     behind = f"{cut(change.statement or '', 45)} of {owner_of(change)}" if change else "a lock on the whole table"
+    told = f"{group.counted} of {group.place} queue behind {behind}"
     waits = change is not None and change.id != root.id
     yield group.finding(
         "ddl-queue",
-        f"{group.counted} of {group.place} queue behind {behind}"
-        + (f", which waits for {root.owner}{root.state}" if waits else ""),
+        fit(told + (f", which waits for {root.owner}{root.state}" if waits else ""), told),
         f"a waiting schema change lets nobody pass, SELECTs neither; at the root {root.owner}{root.state};"
         f" {root.statement}",
         f"End the root{f' (session {root.id})' if root.id else ''}; run migrations with a lock_timeout of seconds and"

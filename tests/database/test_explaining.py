@@ -1,0 +1,133 @@
+"""A database says why callers get no connection: when asked, and in the errors of those callers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import text
+from tests.database.stores import AIOSQLITE, MARIADB, POSTGRESQL, Store, on
+from tests.servers import left_after_a_moment
+
+from poolkeeper import Database
+from poolkeeper.errors import PoolSaturated, PoolTimeout
+
+pytestmark = pytest.mark.anyio
+SELECT = text("SELECT 1")
+
+
+async def leak(database: Database) -> object:
+    connection = await database.engine.connect()
+    await connection.execute(SELECT)
+    return connection
+
+
+async def refused(database: Database) -> PoolTimeout:
+    with pytest.raises(PoolTimeout) as caught:
+        await leak(database)
+    return caught.value
+
+
+@on(*POSTGRESQL, *MARIADB)
+async def test_a_timeout_names_the_holder_its_line_and_the_cause(store: Store) -> None:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1) as database:
+        kept = [await asyncio.create_task(leak(database), name=f"task {number}") for number in range(5)]
+        error = await refused(database)
+        assert "leak (certain): 5 of 5 connections" in str(error)
+        assert "test_explaining.py" in str(error)
+        assert "in leak" in str(error)
+        assert all(f"task {number}" in error.report for number in range(5))
+        for connection in kept:
+            await connection.close()  # type: ignore[attr-defined]
+
+
+@on(POSTGRESQL[0])
+async def test_all_who_are_turned_away_at_once_get_one_report(store: Store) -> None:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1, max_waiting=3) as database:
+        kept = [await asyncio.create_task(leak(database)) for _ in range(5)]
+        told, report = [], database.explaining.report
+
+        def counted() -> object:
+            told.append(1)
+            return report()
+
+        database.engine.sync_engine.pool.reporter = counted  # type: ignore[attr-defined]
+        errors = await asyncio.gather(*(refused(database) for _ in range(20)))
+        assert any(isinstance(error, PoolSaturated) for error in errors)
+        assert all("leak (certain): 5 of 5" in str(error) for error in errors)
+        # Those refused at once, and those who timed out a second later.
+        assert len(told) <= 2
+        for connection in kept:
+            await connection.close()  # type: ignore[attr-defined]
+
+
+@on(POSTGRESQL[0])
+async def test_a_report_that_fails_hides_no_error(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1, max_waiting=1) as database:
+        kept = [await leak(database) for _ in range(5)]
+        database.engine.sync_engine.pool.reporter = lambda: 1 / 0  # type: ignore[attr-defined]
+        error = await refused(database)
+        assert "limit of size 5 overflow 0 reached" in str(error)
+        assert error.report == ""
+        assert "ZeroDivisionError" in caplog.text
+        for connection in kept:
+            await connection.close()  # type: ignore[attr-defined]
+
+
+@on(POSTGRESQL[0])
+async def test_the_server_is_looked_at_while_callers_wait(store: Store) -> None:
+    async with (
+        store.make(pool_size=5, max_overflow=0, pool_timeout=20) as database,
+        database.engine.connect() as locks,
+    ):
+        await locks.execute(text("LOCK TABLE note IN ACCESS EXCLUSIVE MODE"))
+
+        async def read() -> None:
+            async with database.session() as session:
+                await session.execute(text("SELECT body FROM note"))
+
+        readers = [asyncio.create_task(read()) for _ in range(6)]
+        # Its own look, at the pace of the history; nobody asked.
+        async with asyncio.timeout(10):
+            while (found := database.explaining.findings()[:1]) == () or found[0].code != "ddl-queue":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert found[0].unseen == ()
+        assert "LOCK TABLE note" in found[0].why
+        await locks.rollback()
+        await asyncio.gather(*readers)
+
+
+@on(POSTGRESQL[0])
+async def test_a_look_under_way_ends_with_the_database(store: Store) -> None:
+    database = store.make(pool_size=5)
+    await database.start()
+    async with database.engine.connect() as connection:
+        await connection.execute(SELECT)
+        look = asyncio.create_task(database.explain())
+        await asyncio.sleep(0.005)
+        look.cancel()
+        await asyncio.wait([look])
+    began = time.monotonic()
+    await database.close()
+    assert time.monotonic() - began < 3
+    assert await asyncio.to_thread(left_after_a_moment, store.connections) == []
+
+
+@on(AIOSQLITE[0])
+async def test_without_a_server_there_are_no_facts(store: Store) -> None:
+    async with store.make() as database:
+        explanation = await database.explain()
+        assert (explanation.facts, explanation.problem, explanation.findings) == (None, None, ())
+
+
+async def test_a_database_that_is_away_is_the_finding(free_tcp_port: int) -> None:
+    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop", min_idle=0)
+    async with database:
+        with pytest.raises(Exception, match="refused"):
+            await leak(database)
+        explanation = await database.explain()
+        assert explanation.facts is None
+        assert explanation.problem is not None
+        assert explanation.findings[0].code == "connect-refused"
+        assert "hush4711" not in str(explanation.as_dict())
