@@ -61,7 +61,7 @@ class Service:
         grace: float = 15.0,
     ) -> None:
         self.workers, self._app, self._app_dir, self._grace = workers, app, app_dir, grace
-        self._environment = _environment(database_url, environment or {})
+        self._environment = _environment(database_url, folder, environment or {})
         self._log = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
@@ -162,8 +162,9 @@ class Service:
             connection.close()
 
 
-def _environment(database_url: str, added: Mapping[str, str]) -> dict[str, str]:
+def _environment(database_url: str, folder: Path, added: Mapping[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.upper().startswith("DATABASE_")}
     # The reference service may stand in a folder of the user's: no compiled files are left there.
     fixed = {"DATABASE_URL": database_url, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return ours | fixed | dict(added)
+    # Where the owner tidies up, also after a service that was killed.
+    return ours | fixed | {"TMPDIR": str(folder)} | dict(added)
