@@ -113,6 +113,7 @@ def test_demo_runs_on_a_postgresql_of_its_own_and_leaves_nothing(run: Run) -> No
     assert run.left_behind() == []
 
 
+@pytest.mark.slow
 def test_demo_runs_on_a_sqlite_file_and_leaves_nothing(run: Run) -> None:
     code, output = run.finish("--sqlite", "--for", "2", "--rate", "40", "--json", str(run.folder / "out.json"))
     assert code == 0, output
@@ -260,6 +261,7 @@ def test_demo_runs_on_mariadb(run: Run, fresh_mariadb: FreshMariaDB, driver: str
     assert fresh_mariadb.query("SHOW TABLES") == []
 
 
+@pytest.mark.slow
 def test_an_unreachable_database_is_an_error_without_a_password(run: Run, free_tcp_port: int) -> None:
     code, output = run.finish("--url", f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop")
     assert code == 1

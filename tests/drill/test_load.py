@@ -102,6 +102,7 @@ async def test_a_cancelled_load_leaves_no_task_behind(slow_service: Service) -> 
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.slow
 async def test_the_series_adds_up_to_the_totals(slow_service: Service) -> None:
     result = await Load(slow_service.address, Script("/status/200", "/status/500"), steady(40, 2.5)).run()
     assert [second.requests for second in result.series] == [40, 40, 20]

@@ -43,6 +43,7 @@ def test_no_password_is_shown(fresh_database: FreshDatabase) -> None:
         assert "hush4711" in place.url
 
 
+@pytest.mark.slow
 def test_a_users_database_that_does_not_answer_is_said_at_once(free_tcp_port: int) -> None:
     with pytest.raises(ConnectFailed), own_database(f"postgresql+asyncpg://me@127.0.0.1:{free_tcp_port}/shop"):
         pass

@@ -96,6 +96,7 @@ def test_nothing_outlives_an_owner_that_is_killed(owner: subprocess.Popen[str]) 
     assert still_running_after(10, processes) == []
 
 
+@pytest.mark.slow
 def test_the_service_ends_when_its_lifeline_is_killed(tmp_path: Path) -> None:
     with service_in(tmp_path) as service:
         server = psutil.Process(service.pid)

@@ -173,6 +173,7 @@ def test_health_routes_are_not_in_the_schema(keeper: Keeper) -> None:
     assert app.openapi()["paths"] == {}
 
 
+@pytest.mark.slow
 def test_a_websocket_that_gets_no_connection_is_closed_with_try_again_later(keeper: Keeper) -> None:
     app = FastAPI()
     keeper.install(app)

@@ -237,7 +237,7 @@ def test_scripted(act: Act, way: str) -> None:
     run_virtually(play(Scripted(), act, way))
 
 
-@pytest.fixture(params=["asyncpg", "psycopg"])
+@pytest.fixture(params=["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
 def real(request: pytest.FixtureRequest, fresh_database: FreshDatabase) -> Iterator[Real]:
     with FaultProxy(fresh_database.server.host, fresh_database.server.port) as proxy:
         yield Real(fresh_database, proxy, request.param)

@@ -106,7 +106,7 @@ _SCRIPTS = {
 
 
 @pytest.mark.parametrize("script", _SCRIPTS.values(), ids=_SCRIPTS)
-@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+@pytest.mark.parametrize("driver", ["psycopg", pytest.param("pymysql", marks=pytest.mark.slow)])
 def test_the_parents_session_lives_on(driver: str, script: str, request: pytest.FixtureRequest) -> None:
     database = request.getfixturevalue("fresh_database" if driver == "psycopg" else "fresh_mariadb")
     run(script, database.url(driver), "SELECT pg_backend_pid()" if driver == "psycopg" else "SELECT connection_id()")

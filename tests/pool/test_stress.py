@@ -127,8 +127,14 @@ async def stress(server: EmbeddedPostgres, proxy: FaultProxy, driver: str, secon
     await assert_soon_conserved(pool, lambda: len(server.activity()))
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("driver", ["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("driver", "seconds"),
+    [
+        ("asyncpg", 5),
+        pytest.param("asyncpg", 60, marks=pytest.mark.slow),
+        pytest.param("psycopg", 15, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_and_restarted(server: EmbeddedPostgres, driver: str, seconds: float) -> None:
     with FaultProxy(server.host, server.port) as proxy:
         asyncio.run(stress(server, proxy, driver, seconds))

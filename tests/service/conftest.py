@@ -14,7 +14,7 @@ TABLES = """
 """
 
 
-@pytest.fixture(params=["asyncpg", "psycopg"])
+@pytest.fixture(params=["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

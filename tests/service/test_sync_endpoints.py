@@ -41,7 +41,7 @@ class Server:
         return app, keeper
 
 
-@pytest.fixture(params=["psycopg", "pymysql"])
+@pytest.fixture(params=["psycopg", pytest.param("pymysql", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> Server:
     if request.param == "psycopg":
         tables = request.getfixturevalue("tables")
@@ -150,6 +150,7 @@ def test_the_connection_is_home_before_the_first_byte_and_while_a_slow_client_re
         assert keeper.database.snapshot().in_use == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool_size", [40, 5])
 def test_two_hundred_requests_at_once_are_all_served(server: Server, pool_size: int) -> None:
     """Each keeps its connection from the endpoint's thread to the one that serialises: none may be lacking then."""

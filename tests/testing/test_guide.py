@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "testing.md"
 
 
+@pytest.mark.slow
 def test_every_example_of_the_guide_runs(tmp_path) -> None:
     examples = re.findall(r"```python\n# (\S+)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     for name, source in examples:

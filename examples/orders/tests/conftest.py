@@ -50,7 +50,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["asyncpg", "psycopg"])
+@pytest.fixture(scope="session", params=["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
 def shop(
     request: pytest.FixtureRequest, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shop]:
