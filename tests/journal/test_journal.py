@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from tests.servers import FreshDatabase
 
 from poolkeeper.errors import PoolTimeout
+from poolkeeper.model import PoolEvent, PoolEventKind, PoolSnapshot
 from poolkeeper.observe import ObservedPool
 from poolkeeper.observe.incidents import Thresholds
 from poolkeeper.observe.journal import Journal
@@ -249,3 +251,26 @@ async def test_the_timers_do_not_keep_a_journal_alive(fresh_database: FreshDatab
     gc.collect()
     assert forgotten() is None
     await asyncio.sleep(0.05)
+
+
+def test_events_are_followed_up_on_a_loop_whose_handles_cannot_tell_when_they_are_due() -> None:
+    seen: list[PoolSnapshot] = []
+
+    def source() -> PoolSnapshot:
+        seen.append(PoolSnapshot("shop", 1, 0, 0, 0))
+        return seen[-1]
+
+    async def scenario() -> None:
+        journal = Journal("shop", source, every=SELDOM)
+        journal.start()
+        failed = PoolEvent(PoolEventKind.CONNECT_FAILED, 0.0)
+        seen.clear()
+        for event in (PoolEvent(PoolEventKind.WAITING, 0.0), failed, failed):
+            journal.notice(event)
+        assert not seen
+        await asyncio.sleep(0.05)
+        journal.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
+    assert len(seen) == 1

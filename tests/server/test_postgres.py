@@ -118,7 +118,11 @@ def test_the_server_ends_a_look_that_has_to_wait(url: str, connect: Connect) -> 
         holder.rollback()
 
 
-def test_blind_to_what_an_ordinary_role_may_not_see(url: str, connect: Connect, role: MakeRole) -> None:
+def test_blind_to_what_an_ordinary_role_may_not_see(
+    url: str, connect: Connect, role: MakeRole, postgres: EmbeddedPostgres
+) -> None:
+    # What other tests have left behind would be counted.
+    postgres.terminate_backends()
     app, monitor = role("app"), role("monitor", "IN ROLE pg_monitor")
     ours = connect(named(with_user(url, app), "orders"))
     theirs = connect(named(url, "reports"))

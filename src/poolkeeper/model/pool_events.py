@@ -85,6 +85,9 @@ class PoolEvent(NamedTuple):
 
 
 class PoolObserver(Protocol):
-    """Hears every event of a pool, on the pool's event loop and within its work: it must be quick and not raise."""
+    """Hears every event of a pool, on the pool's event loop and within its work: it must be quick.
+
+    The first exception of an observer is written to the log "poolkeeper.pool"; the pool goes on.
+    """
 
     def notice(self, event: PoolEvent) -> None: ...

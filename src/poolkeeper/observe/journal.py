@@ -47,7 +47,9 @@ class Journal:
         self._lock = threading.Lock()
         self._ticker = Ticker(self.look, every)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._soon: asyncio.TimerHandle | None = None
+        # Not `TimerHandle.when()`: other loops' handles for what is due at once have none.
+        self._soon: asyncio.Handle | None = None
+        self._soon_at = math.inf
         self._not_before = -math.inf
 
     def start(self) -> None:
@@ -94,11 +96,11 @@ class Journal:
             return
         due = max(loop.time() + seconds, self._not_before)
         if self._soon is not None:
-            if self._soon.when() <= due:
+            if self._soon_at <= due:
                 return
             self._soon.cancel()
         ours: weakref.ref[Journal] = weakref.ref(self)
-        self._soon = loop.call_at(due, _look_soon, ours)
+        self._soon, self._soon_at = loop.call_at(due, _look_soon, ours), due
 
     def look_soon(self) -> None:
         """The look that an event has asked for."""

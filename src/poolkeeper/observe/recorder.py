@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from poolkeeper.drivers import classify_connect_failure, sqlstate_of
 from poolkeeper.model import BOUNDS, ConnectTrouble, Histogram, PoolEvent, PoolEventKind, PoolObserver, Timings, Totals
+from poolkeeper.pool.observers import deliver
 from poolkeeper.settings.masking import masked_text
 
 _LONGEST_MESSAGE = 300
@@ -69,7 +70,7 @@ class Recorder:
             also(event)
         if event.kind not in _COMMON:
             for listener in self.listeners:
-                listener.notice(event)
+                deliver(event, listener)
 
     def asked(self) -> None:
         """Note a call for a connection that is not served at once."""

@@ -23,6 +23,7 @@ from poolkeeper.pool import liveness, problems
 from poolkeeper.pool.connecting import Connecting
 from poolkeeper.pool.incident import Incident
 from poolkeeper.pool.line import Line, Waiter
+from poolkeeper.pool.observers import deliver
 from poolkeeper.pool.options import Options
 from poolkeeper.pool.record import Host, KeeperRecord
 from poolkeeper.pool.upkeep import Upkeep
@@ -317,12 +318,12 @@ class Home:
             event = PoolEvent(kind, time.monotonic(), seconds, record, reason, error)
             for hearer in (self.options.observer, self.register):
                 if hearer is not None:
-                    hearer.notice(event)
+                    deliver(event, hearer)
 
     def tell(self, kind: PoolEventKind, seconds: float, record: KeeperRecord | None = None) -> None:
         """Note what the register is told otherwise."""
         if (observer := self.options.observer) is not None:
-            observer.notice(PoolEvent(kind, time.monotonic(), seconds, record))
+            deliver(PoolEvent(kind, time.monotonic(), seconds, record), observer)
 
     def note_opened(self) -> None:
         self.pool.tally.opened += 1

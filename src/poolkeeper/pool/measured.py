@@ -13,7 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from poolkeeper.model import PoolEvent, PoolEventKind, PoolObserver
-from poolkeeper.pool.observers import Wait
+from poolkeeper.pool.observers import Wait, deliver
 
 
 class MeasuredQueuePool(QueuePool):
@@ -65,4 +65,4 @@ class MeasuredQueuePool(QueuePool):
     def _note(self, kind: PoolEventKind, began: float) -> None:
         if self.observer is not None:
             now = time.monotonic()
-            self.observer.notice(PoolEvent(kind, now, now - began))
+            deliver(PoolEvent(kind, now, now - began), self.observer)

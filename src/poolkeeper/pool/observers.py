@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from poolkeeper.model import PoolEvent
+from poolkeeper.model import PoolEvent, PoolObserver
 
 if TYPE_CHECKING:
     from poolkeeper.pool.record import KeeperRecord
+
+
+log = logging.getLogger("poolkeeper.pool")
+
+# The kinds of observers that have raised: written down once, not at each event.
+_faulty: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 class Wait(NamedTuple):
@@ -41,3 +49,15 @@ class Register(Protocol):
     def notice(self, event: PoolEvent) -> None:
         """Every other event."""
         ...
+
+
+def deliver(event: PoolEvent, hearer: PoolObserver | Register) -> None:
+    """Let it hear the event. An exception of its own goes to the log: it must not cost a caller the connection."""
+    try:
+        hearer.notice(event)
+    except Exception:
+        if (kind := type(hearer)) not in _faulty:
+            _faulty.add(kind)
+            log.exception(
+                "%s raised at %r: what it tells of the pool is incomplete", kind.__qualname__, event.kind.value
+            )
