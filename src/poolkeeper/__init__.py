@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poolkeeper.database import Database, Databases
+    from poolkeeper.database import Database, Databases, Replica
     from poolkeeper.errors import (
         CommandTimeout,
         CommitRefused,
+        CommitUnknown,
         ConcurrentSessionUse,
         ConnectFailed,
         ConnectFailure,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         SessionAcrossStream,
         SessionReleased,
     )
-    from poolkeeper.model import Finding, Holder, PoolSnapshot, Severity
+    from poolkeeper.model import Finding, Holder, PoolSnapshot, Position, ReplicaView, Severity
     from poolkeeper.observe import watch
     from poolkeeper.settings import DatabaseSettings, SettingsRefused
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CommandTimeout",
     "CommitRefused",
+    "CommitUnknown",
     "ConcurrentSessionUse",
     "ConnectFailed",
     "ConnectFailure",
@@ -44,7 +46,10 @@ __all__ = [
     "PoolSaturated",
     "PoolSnapshot",
     "PoolTimeout",
+    "Position",
     "ReadOnlySession",
+    "Replica",
+    "ReplicaView",
     "SessionAcrossStream",
     "SessionReleased",
     "SettingsRefused",
@@ -53,8 +58,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "database": ("Database", "Databases"),
-    "model": ("Finding", "Holder", "PoolSnapshot", "Severity"),
+    "database": ("Database", "Databases", "Replica"),
+    "model": ("Finding", "Holder", "PoolSnapshot", "Position", "ReplicaView", "Severity"),
     "observe": ("watch",),
     "settings": ("DatabaseSettings", "SettingsRefused"),
 }

@@ -58,6 +58,18 @@ class CommandTimeout(exc.OperationalError):
         self.add_detail(f"no answer from the server within command_timeout = {seconds:g} s; the connection was closed")
 
 
+class CommitUnknown(exc.OperationalError):
+    """COMMIT was sent and its answer was lost: whether the work was done is not known. The connection is gone.
+
+    `__cause__` is what the driver raised; `orig` is that too, or the `CommandTimeout` that was made of it. Repeating
+    the work is safe only where a second time does no harm, or where somebody looks first whether it was done.
+    """
+
+    def __init__(self, orig: BaseException) -> None:
+        super().__init__(None, None, orig, hide_parameters=True, connection_invalidated=True)
+        self.add_detail("COMMIT was sent and its answer was lost; whether the work was done is not known")
+
+
 class CommitRefused(exc.InvalidRequestError):
     """A statement failed inside this transaction and the error was swallowed, so COMMIT would have lost the work.
 

@@ -99,6 +99,31 @@ def test_the_pool_guide(
     asyncio.run(switch_over())
 
 
+def test_the_replicas_guide(
+    page_module: Callable[[str, str], ModuleType], notes: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Neither of these is in recovery, so that the primary does what the page shows.
+    monkeypatch.setenv("REPLICA_URL", notes.url())
+    monkeypatch.setenv("OTHER_REPLICA_URL", notes.url())
+    monkeypatch.setenv("SIGNING_KEY", "sixteen characters or more")
+    page = page_module("docs/guides/replicas.md", "asyncpg")
+
+    async def messages() -> int:
+        async with page.db:
+            return await page.consume(await page.publish())
+
+    with serve(page.app) as served, httpx.Client(base_url=served.url) as client:
+        made = client.post("/notes", params={"body": "first"})
+        assert "poolkeeper-position" in made.cookies
+        assert client.get(f"/notes/{made.json()}").json() == "first"
+        told = client.get("/health/db").json()["replicas"]
+        assert [(each["name"], each["standing"]) for each in told] == [
+            ("replica-1", "not-a-replica"),
+            ("big", "not-a-replica"),
+        ]
+    assert asyncio.run(messages()) == 1
+
+
 def test_no_page_with_python_is_forgotten() -> None:
     with_python = {name_of(page) for page in PAGES if page not in RUN_ELSEWHERE and python_of(page)}
     assert with_python == {
@@ -106,6 +131,7 @@ def test_no_page_with_python_is_forgotten() -> None:
         "docs/guides/fastapi.md",
         "docs/guides/health-and-shutdown.md",
         "docs/guides/pool.md",
+        "docs/guides/replicas.md",
     }
 
 

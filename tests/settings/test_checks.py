@@ -83,7 +83,7 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
         url(PSYCOPG, provider="pgbouncer-transaction", connect_args={"prepare_threshold": 5}),
         url(PSYCOPG, provider="pgbouncer-session", connect_args={"prepare_threshold": 5}),
     ),
-    ("replicas-not-routed", INFO, db(replica_urls=[f"{URL}2"]), db()),
+    ("replicas-of-a-file", ERROR, url(MEMORY, replica_urls=[f"{MEMORY}2"]), url(MEMORY)),
     ("replica-of-another-kind", ERROR, db(replica_urls=["mysql+asyncmy://h/d"]), db(replica_urls=[f"{URL}2"])),
     ("replica-driver-differs", ERROR, db(replica_urls=["postgresql+psycopg://h/d"]), db(replica_urls=[f"{URL}2"])),
     ("replica-is-primary", WARNING, db(replica_urls=["postgresql+asyncpg://v@db/shop"]), db(replica_urls=[f"{URL}2"])),
@@ -186,7 +186,7 @@ def test_every_finding_says_what_was_seen_why_it_matters_and_what_to_do():
 
 def test_errors_come_first():
     order = [finding.severity for finding in DatabaseSettings(**db(
-        pool_recycle=0, pool_pre_ping=False, replica_urls=[f"{URL}2"], engine_options={"pool_size": 1},
+        pool_recycle=0, pool_pre_ping=False, max_idle=60, engine_options={"pool_size": 1},
     )).examine({}).findings]  # fmt: skip
     assert order == [ERROR, ERROR, WARNING, INFO]
 

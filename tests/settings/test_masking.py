@@ -27,7 +27,9 @@ CONNECT_ARGS = {
 
 def complete() -> DatabaseSettings:
     options = {"connect_args": {"password": SECRET}, "execution_options": {"token": SECRET}}
-    return DatabaseSettings(url=URL, replica_urls=[REPLICA], connect_args=CONNECT_ARGS, engine_options=options)
+    return DatabaseSettings(
+        url=URL, replica_urls=[REPLICA], signing_key=SECRET * 2, connect_args=CONNECT_ARGS, engine_options=options
+    )
 
 
 def everything_shown() -> dict[str, str]:
@@ -73,6 +75,7 @@ def everything_in(error: BaseException) -> str:
     [
         {"url": f"postgresql+asyncpg://u:{SECRET}@s@h/d"},
         {"url": f"u:{SECRET}@h/d"},
+        {"url": URL, "signing_key": SECRET[:15]},
         {"url": f"postgresql+asyncpg://u:p@{SECRET}:x/d"},
         {"url": f"postgresql+asyncpg://u:{SECRET}@h/d", "pool_size": -5},
         {"url": f"postgres://u:{SECRET}@h/d"},

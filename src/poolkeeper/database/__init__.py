@@ -2,5 +2,6 @@
 
 from poolkeeper.database.database import Database, State
 from poolkeeper.database.databases import Databases
+from poolkeeper.database.replicas import Replica
 
-__all__ = ["Database", "Databases", "State"]
+__all__ = ["Database", "Databases", "Replica", "State"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import replace
 from enum import StrEnum
+from functools import cached_property, partial
 from typing import Any, Self
 
 from sqlalchemy import URL, Engine
@@ -21,9 +23,13 @@ from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
 from poolkeeper.database.explaining import Explaining, Explanation
 from poolkeeper.database.ping import ping_within
+from poolkeeper.database.replicas import Replica, planned, with_replicas
+from poolkeeper.database.retrying import Retrying
+from poolkeeper.database.routing import Router, reading, writing
+from poolkeeper.database.run import AsyncWork, P, R, Runner, SyncWork, Terms
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
 from poolkeeper.errors import ConnectFailed, PoolClosed
-from poolkeeper.model import PoolSnapshot, Severity
+from poolkeeper.model import PoolSnapshot, Position, ReplicaView, Severity
 from poolkeeper.observe import Journal
 from poolkeeper.server import Sampler
 from poolkeeper.settings import DatabaseSettings
@@ -45,8 +51,9 @@ class Database:
     """A database as a service uses it: bounded engines, sessions that cannot lie about a commit, one shutdown.
 
     `Database("postgresql+asyncpg://...", profile="high-traffic")`, or settings made elsewhere, or `from_env()`. The
-    keywords are the fields of `DatabaseSettings`. Raises `SettingsRefused` with every problem at once. Nothing is
-    connected before the first use.
+    keywords are the fields of `DatabaseSettings`. `replicas` get what is read: URLs, or `Replica` where one has a
+    weight or settings of its own; else those of `replica_urls`. Raises `SettingsRefused` with every problem at once.
+    Nothing is connected before the first use.
     """
 
     def __init__(
@@ -54,19 +61,25 @@ class Database:
         url: str | URL | DatabaseSettings | None = None,
         *,
         name: str = "default",
+        replicas: Sequence[str | URL | Replica] = (),
         session_class: type[AsyncSession] = AsyncSession,
         **settings: Any,
     ) -> None:
-        given = url if isinstance(url, DatabaseSettings) else DatabaseSettings(url, **settings)
+        given = with_replicas(url, replicas, settings)
         self.name = name
         self.settings = given.resolve()
         self.state = State.NEW
         self.connectivity = Connectivity()
         self.door = Door(self.settings.capacity, self.settings.pool_timeout)
-        self._engines = Engines(self.settings, self.connectivity.report, session_class)
+        hosts = planned(given, self.settings, replicas)
+        self._engines = Engines(self.settings, self.connectivity.report, session_class, routed=bool(hosts))
+        # Decides where reads go; None where there are no replicas.
+        self.router = Router(lambda: self.name, self.settings, self._engines, hosts) if hosts else None
         has_server = self.settings.url.dialect != "sqlite"
-        self.explaining = Explaining(self.snapshot, Sampler(self._engines.unpooled) if has_server else None)
+        sampler = Sampler(self._engines.unpooled) if has_server else None
+        self.explaining = Explaining(self.snapshot, sampler, lambda: self.replicas)
         self._engines.reporter = self.explaining.report
+        self._retrying = self._engines.retrying = Retrying(self.settings, lambda: self.name)
         self._journal = self._engines.journal = Journal(name, self.snapshot)
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
@@ -83,6 +96,8 @@ class Database:
         and `ping()` does not make an engine that is not.
         """
         self._engines.expect(kind)
+        if self.router is not None:
+            self.router.expect(kind)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -94,6 +109,11 @@ class Database:
         """SQLAlchemy's `Engine` for threads, with a pool of its own. Raises `SettingsRefused` for an asyncio driver."""
         return self._engines.threads
 
+    @property
+    def replicas(self) -> tuple[ReplicaView, ...]:
+        """Each replica: whether it gets reads, how far it is behind, and the numbers of its pool."""
+        return () if self.router is None else self.router.views()
+
     @asynccontextmanager
     async def session(self, *, owner: str = "its `async with` block") -> AsyncGenerator[AsyncSession]:
         """A session for one unit of work: committed on success, rolled back on any exception, cancellation included.
@@ -103,39 +123,108 @@ class Database:
         """
         write, _ = self._engines.asyncio_makers
         with self._counted():
-            async with async_unit_of_work(write, owner, commit=True) as session:
+            async with async_unit_of_work(partial(write, **writing(self.router)), owner, commit=True) as session:
                 yield session
 
     @asynccontextmanager
-    async def read_session(self, *, owner: str = "its `async with` block") -> AsyncGenerator[AsyncSession]:
+    async def read_session(
+        self, *, after: Position | None = None, owner: str = "its `async with` block"
+    ) -> AsyncGenerator[AsyncSession]:
         """A session that only reads, and refuses writes with `ReadOnlySession` before anything is sent.
 
         On PostgreSQL and SQLite each statement is a transaction of its own and one round trip; two statements may see
-        different moments.
+        different moments. With replicas, all go to one of them: chosen when the first statement needs a connection, by
+        load and weight, among those that show what this task, and `after`, has written. Where there is none within
+        `replica_wait` seconds, and before `start()`, it is the primary.
         """
         _, read = self._engines.asyncio_makers
-        with self._counted():
-            async with async_unit_of_work(read, owner, commit=False) as session:
+        with self._counted(), reading(self.router, "async", after) as options:
+            async with async_unit_of_work(partial(read, **options), owner, commit=False) as session:
                 yield session
 
     @contextmanager
     def sync_session(self, *, owner: str = "its `with` block") -> Generator[Session]:
         """`session()` for threads."""
         write, _ = self._engines.thread_makers
-        with self._counted(), sync_unit_of_work(write, owner, commit=True) as session:
+        with (
+            self._counted(),
+            sync_unit_of_work(partial(write, **writing(self.router)), owner, commit=True) as session,
+        ):
             yield session
 
     @contextmanager
-    def sync_read_session(self, *, owner: str = "its `with` block") -> Generator[Session]:
+    def sync_read_session(
+        self, *, after: Position | None = None, owner: str = "its `with` block"
+    ) -> Generator[Session]:
         """`read_session()` for threads."""
         _, read = self._engines.thread_makers
-        with self._counted(), sync_unit_of_work(read, owner, commit=False) as session:
+        with (
+            self._counted(),
+            reading(self.router, "sync", after) as options,
+            sync_unit_of_work(partial(read, **options), owner, commit=False) as session,
+        ):
             yield session
+
+    async def run(self, work: AsyncWork[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `work(session, *args, **kwargs)` as one transaction, and all of it again where that is safe.
+
+        It is tried again, up to `retry_attempts` times and within `retry_budget`, after a serialization failure, a
+        deadlock, a connection that broke before COMMIT was sent, and a server that refuses or takes no writes for now;
+        each time in a new session, which is committed at the end. What else `work` does happens again too. Any other
+        error is raised as it came, and `CommitUnknown` where the answer to COMMIT was lost. `transactional()` takes
+        a deadline, and somebody to ask then.
+        """
+        return await self._runner.asyncio(Terms(), work)(*args, **kwargs)
+
+    def sync_run(self, work: SyncWork[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """`run()` for threads: `work` takes a `Session` and blocks."""
+        return self._runner.threads(Terms(), work)(*args, **kwargs)
+
+    def transactional(
+        self,
+        *,
+        attempts: int | None = None,
+        deadline: float | None = None,
+        applied: Callable[..., Awaitable[bool]] | None = None,
+    ) -> Callable[[AsyncWork[P, R]], Callable[P, Coroutine[Any, Any, R]]]:
+        """A decorator: the function is called without its first argument, the session, and runs as with `run()`.
+
+        `attempts` is `retry_attempts` unless given. `deadline` bounds everything in seconds, waits included: it ends
+        the attempt under way with `TimeoutError`, or with `CommitUnknown` in the middle of a COMMIT. `applied` is asked
+        when the answer to COMMIT was lost: it is called as the function is, with a session of its own, and tells
+        whether the work was done. It has to look for something that the work writes under a unique key, because that
+        COMMIT may still be on its way.
+        """
+        terms = Terms(attempts, deadline, applied)
+        return lambda work: self._runner.asyncio(terms, work)
+
+    def sync_transactional(
+        self,
+        *,
+        attempts: int | None = None,
+        deadline: float | None = None,
+        applied: Callable[..., bool] | None = None,
+    ) -> Callable[[SyncWork[P, R]], Callable[P, R]]:
+        """`transactional()` for threads. The deadline bounds waits and further attempts, and interrupts no thread."""
+        terms = Terms(attempts, deadline, applied)
+        return lambda work: self._runner.threads(terms, work)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self, self._retrying, self._engines.cut_off)
+
+    async def position(self) -> Position:
+        """What a reader elsewhere has to see to see everything that is committed by now: for `read_session(after=)`.
+
+        `str()` and `Position.parse` carry it in a message. One round trip to the primary. Where that does not answer,
+        and on MySQL, it keeps readers on the primary for `max_lag` seconds; without replicas it asks for nothing.
+        """
+        return Position() if self.router is None else await self.router.position()
 
     def snapshot(self) -> PoolSnapshot:
         """What the pool is doing now, and who holds its connections."""
         pool = self._engines.snapshot(self.name)
-        return replace(pool, waiting=pool.waiting + self.door.waiting) if self.door.waiting else pool
+        return replace(pool, waiting=pool.waiting + self.door.waiting, retries=self._retrying.retries())
 
     async def explain(self) -> Explanation:
         """Why callers wait for connections or fail to get one, the likeliest cause first; nothing where all is well.
@@ -181,7 +270,11 @@ class Database:
         self.explaining.start()
         self._journal.start()
         self._log_settings()
-        await self._warm_up()
+        if self.router is None:
+            await self._warm_up()
+        else:
+            self.router.start()
+            await asyncio.gather(self._warm_up(), self.router.warm_up(self.settings.warm_up_timeout))
         # A shutdown may have begun meanwhile.
         if self.state is State.NEW:
             self.state = State.READY
@@ -241,12 +334,15 @@ class Database:
         """
         self.state = State.CLOSED
         seconds = self.settings.drain_timeout if deadline is None else deadline
+        of_replicas = [] if self.router is None else self.router.pooled
         try:
-            return await drain(self._engines.pooled, lambda: len(self._sessions), seconds, self.name)
+            return await drain([*self._engines.pooled, *of_replicas], lambda: len(self._sessions), seconds, self.name)
         finally:
             self._journal.stop()
             self._engines.lag.end()
             await self.explaining.stop()
+            if self.router is not None:
+                await self.router.close()
             await self._engines.dispose()
 
     async def __aenter__(self) -> Self:

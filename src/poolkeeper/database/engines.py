@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from asyncio import Task
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
+from typing import Any
 
 from sqlalchemy import Engine, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
-from poolkeeper.database.sessions import ReadSession, async_makers, sync_makers
+from poolkeeper.database.read_engine import make_read_only
+from poolkeeper.database.read_session import ReadSession
+from poolkeeper.database.retrying import Retrying
+from poolkeeper.database.sessions import async_makers, sync_makers
 from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
 from poolkeeper.model import CloseReason, PoolSnapshot, Report
 from poolkeeper.observe import Checkouts, Journal, LagWatch, ObservedPool
-from poolkeeper.pool import KeeperPool
+from poolkeeper.pool import ON_REPLICA, KeeperPool
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.effective import Kind
 
@@ -42,12 +47,23 @@ class PooledEngine:
 
 
 class Engines:
-    """At most one asyncio engine and one for threads; psycopg can have both, each with a pool of its own."""
+    """At most one asyncio engine and one for threads; psycopg can have both, each with a pool of its own.
+
+    `routed` where read sessions may go to the engines of replicas, which are `on_replica`.
+    """
 
     def __init__(
-        self, settings: EffectiveSettings, observer: ConnectObserver, session_class: type[AsyncSession]
+        self,
+        settings: EffectiveSettings,
+        observer: ConnectObserver,
+        session_class: type[AsyncSession] = AsyncSession,
+        *,
+        routed: bool = False,
+        on_replica: bool = False,
     ) -> None:
         self._settings = settings
+        self._routed = routed
+        self._on_replica = on_replica
         self._observer = observer
         self._session_class = session_class
         self._expected: set[Kind] = set()
@@ -56,6 +72,8 @@ class Engines:
         self.journal: Journal | None = None
         # Explains to their callers why there is no connection for them.
         self.reporter: Callable[[], Report] | None = None
+        # What may be sent a second time.
+        self.retrying: Retrying | None = None
         self.pooled: list[PooledEngine] = []
 
     def expect(self, kind: Kind) -> None:
@@ -84,13 +102,33 @@ class Engines:
         return observed
 
     @cached_property
+    def asyncio_reader(self) -> AsyncEngine:
+        """The engine of read sessions, on the same pool."""
+        reader = self.asyncio.execution_options(**{ON_REPLICA: self._on_replica})
+        make_read_only(reader.sync_engine)
+        return reader
+
+    @cached_property
+    def threads_reader(self) -> Engine:
+        """The same for threads."""
+        reader = self.threads.execution_options(**{ON_REPLICA: self._on_replica})
+        make_read_only(reader)
+        return reader
+
+    def reader(self, kind: Kind) -> Engine:
+        """The engine of read sessions of this kind, in its synchronous face."""
+        return self.asyncio_reader.sync_engine if kind == "async" else self.threads_reader
+
+    @cached_property
     def asyncio_makers(self) -> tuple[async_sessionmaker[AsyncSession], async_sessionmaker[AsyncSession]]:
         """Session factories for writing and for reading."""
-        return async_makers(self.asyncio, self._session_class)
+        return async_makers(
+            self.asyncio, self.asyncio_reader, self._session_class, routed=self._routed, retrying=self.retrying
+        )
 
     @cached_property
     def thread_makers(self) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
-        return sync_makers(self.threads)
+        return sync_makers(self.threads, self.threads_reader, routed=self._routed, retrying=self.retrying)
 
     @property
     def keeper_pool(self) -> KeeperPool:
@@ -107,6 +145,11 @@ class Engines:
             _ = self.threads if only_threads else self.asyncio
         first = self.pooled[0]
         return self.asyncio if first.engine.dialect.is_async else self.threads, first.commands
+
+    def cut_off(self, task: Task[Any], seconds: float) -> bool:
+        """Fail what this task awaits of the database with `CommandTimeout(seconds)`; False if it awaits nothing."""
+        cut = [pooled.commands.cut_off(task, seconds) for pooled in self.pooled]
+        return any(cut)
 
     def unpooled(self) -> tuple[AsyncEngine | Engine, Commands]:
         """An engine of the same kind that keeps no connections, for looking at the database past the pool."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from poolkeeper.diagnosis import explain, in_full, in_short
-from poolkeeper.model import Finding, PoolSnapshot, Report, ServerFacts
+from poolkeeper.model import Finding, PoolSnapshot, ReplicaView, Report, ServerFacts
 from poolkeeper.observe import History, Ticker
 from poolkeeper.server import Sampler
 
@@ -44,12 +44,17 @@ class Explaining:
     """Keeps the last minutes of a pool (`history`), and finds causes in them.
 
     While callers wait for a full pool, or connects fail, the server is looked at now and then, over a connection that
-    is not the pool's. `sampler` is None for a database that has no server.
+    is not the pool's. `sampler` is None for a database that has no server. `replicas` gives those that it has.
     """
 
-    def __init__(self, snapshot: Callable[[], PoolSnapshot], sampler: Sampler | None) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], PoolSnapshot],
+        sampler: Sampler | None,
+        replicas: Callable[[], tuple[ReplicaView, ...]] = tuple,
+    ) -> None:
         self.history = History()
-        self._snapshot, self._sampler = snapshot, sampler
+        self._snapshot, self._sampler, self._replicas = snapshot, sampler, replicas
         self._ticker = Ticker(self._tick, self.history.every)
         self._looking: asyncio.Task[None] | None = None
         self._looked = 0.0
@@ -84,7 +89,7 @@ class Explaining:
         return Explanation(*self._explained(self._snapshot(), facts), facts, self._sampler.problem)
 
     def _explained(self, now: PoolSnapshot, facts: ServerFacts | None) -> tuple[PoolSnapshot, tuple[Finding, ...]]:
-        return now, explain((*self.history.window(), now), facts)
+        return now, explain((*self.history.window(), now), facts, self._replicas())
 
     def _fresh_facts(self) -> ServerFacts | None:
         facts = self._facts

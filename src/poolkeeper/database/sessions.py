@@ -9,45 +9,65 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
+from poolkeeper.database.callers import note_commits
 from poolkeeper.database.cleanup import to_completion
-from poolkeeper.database.read_engine import make_read_only, refuse_flushes
+from poolkeeper.database.read_session import RETRYING, ReadSession, RoutedReadSession
 from poolkeeper.database.released import release
-
-
-class ReadSession(Session):
-    """The synchronous half of a session that only reads."""
-
-
-refuse_flushes(ReadSession)
+from poolkeeper.database.retrying import Retrying
 
 
 def async_makers(
-    engine: AsyncEngine, session_class: type[AsyncSession]
+    engine: AsyncEngine,
+    reader: AsyncEngine,
+    session_class: type[AsyncSession],
+    *,
+    routed: bool = False,
+    retrying: Retrying | None = None,
 ) -> tuple[async_sessionmaker[AsyncSession], async_sessionmaker[AsyncSession]]:
-    """Session factories for writing and for reading."""
-    read_engine = engine.execution_options()
-    make_read_only(read_engine.sync_engine)
+    """Session factories for writing and for reading; `routed` where reads may go to replicas.
+
+    `retrying` decides on first statements that a read session may send again; without it there are none.
+    """
     # close_resets_only=False: a session that is over stays over, instead of silently beginning a new transaction.
     return (
-        async_sessionmaker(engine, class_=session_class, expire_on_commit=False, close_resets_only=False),
         async_sessionmaker(
-            read_engine,
+            engine,
             class_=session_class,
-            sync_session_class=ReadSession,
+            sync_session_class=_noting(session_class.sync_session_class, routed=routed),
+            expire_on_commit=False,
+            close_resets_only=False,
+        ),
+        async_sessionmaker(
+            reader,
+            class_=session_class,
+            sync_session_class=RoutedReadSession if routed else ReadSession,
+            info={RETRYING: retrying},
             expire_on_commit=False,
             close_resets_only=False,
         ),
     )
 
 
-def sync_makers(engine: Engine) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
+def sync_makers(
+    engine: Engine, reader: Engine, *, routed: bool = False, retrying: Retrying | None = None
+) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
     """The same for threads."""
-    read_engine = engine.execution_options()
-    make_read_only(read_engine)
+    read_class = RoutedReadSession if routed else ReadSession
     return (
-        sessionmaker(engine, expire_on_commit=False, close_resets_only=False),
-        sessionmaker(read_engine, class_=ReadSession, expire_on_commit=False, close_resets_only=False),
+        sessionmaker(engine, class_=_noting(Session, routed=routed), expire_on_commit=False, close_resets_only=False),
+        sessionmaker(
+            reader, class_=read_class, expire_on_commit=False, close_resets_only=False, info={RETRYING: retrying}
+        ),
     )
+
+
+def _noting(session_class: type[Session], *, routed: bool) -> type[Session]:
+    """A class whose sessions tell of their commits, where somebody needs to know."""
+    if not routed:
+        return session_class
+    noting = type(session_class.__name__, (session_class,), {})
+    note_commits(noting)
+    return noting
 
 
 @asynccontextmanager

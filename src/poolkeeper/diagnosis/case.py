@@ -20,7 +20,7 @@ from poolkeeper.diagnosis.thresholds import (
 )
 from poolkeeper.diagnosis.trouble import Trouble, trouble_of
 from poolkeeper.diagnosis.view import View
-from poolkeeper.model import Finding, PoolSnapshot, ServerFacts, Severity
+from poolkeeper.model import Finding, PoolSnapshot, ReplicaView, ServerFacts, Severity
 
 # None of these comes back, and the next follows: a few are not a small matter.
 _GROWING = frozenset({Plight.LEAKED, Plight.LOST})
@@ -32,16 +32,22 @@ class Case:
 
     window: tuple[PoolSnapshot, ...]
     facts: ServerFacts | None = None
+    replicas: tuple[ReplicaView, ...] = ()
 
     @classmethod
-    def of(cls, window: Sequence[PoolSnapshot], facts: ServerFacts | None = None) -> Case:
+    def of(
+        cls,
+        window: Sequence[PoolSnapshot],
+        facts: ServerFacts | None = None,
+        replicas: tuple[ReplicaView, ...] = (),
+    ) -> Case:
         """The case of these snapshots. What was before the pool began to count anew is left out."""
         kept = [window[-1]]
         for before in reversed(window[:-1]):
             if not is_earlier(before, kept[-1]):
                 break
             kept.append(before)
-        return cls(tuple(reversed(kept)), facts)
+        return cls(tuple(reversed(kept)), facts, replicas)
 
     @property
     def now(self) -> PoolSnapshot:

@@ -32,11 +32,13 @@ from poolkeeper.diagnosis.rules import (
     loop_blocked,
     many_statements,
     nested_checkout,
+    no_replica_healthy,
     overflow_churn,
     pool_full,
     pooler_full,
     pooler_queue,
     pooler_wait_timeout,
+    replica_lag,
     role_limit,
     row_lock,
     server_full,
@@ -104,7 +106,7 @@ CAUSES: tuple[Rule, ...] = (
 )
 # Arithmetic: only where no cause above explains that callers wait. The first that speaks.
 REMAINDER: tuple[Rule, ...] = (undersized.check, true_burst.check)
-ASIDES: tuple[Rule, ...] = (clients_give_up.check,)
+ASIDES: tuple[Rule, ...] = (clients_give_up.check, no_replica_healthy.check, replica_lag.check)
 # What anybody can see. It says that something is wrong, not what, so it comes last.
 SIGNALS: tuple[Rule, ...] = (checkout_wait.check, pool_full.check, checkins_behind.check)
 

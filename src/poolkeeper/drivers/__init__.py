@@ -7,6 +7,7 @@ from poolkeeper.drivers.codes import is_from_server, is_lock_timeout, is_stateme
 from poolkeeper.drivers.evidence import Evidence, evidence_of
 from poolkeeper.drivers.failures import classify_connect_failure
 from poolkeeper.drivers.fetches import WatchedCursor
+from poolkeeper.drivers.outcomes import leaves_commit_open, retry_reason
 from poolkeeper.drivers.registry import driver_for, driver_of, known_drivers
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "is_lock_timeout",
     "is_statement_timeout",
     "known_drivers",
+    "leaves_commit_open",
     "number_of",
+    "retry_reason",
     "sqlstate_of",
 ]

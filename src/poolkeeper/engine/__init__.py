@@ -3,5 +3,6 @@
 from poolkeeper.engine.build import build_async_engine, build_sync_engine
 from poolkeeper.engine.commands import Commands
 from poolkeeper.engine.connects import ConnectObserver
+from poolkeeper.engine.lost_answers import commit_was_sent
 
-__all__ = ["Commands", "ConnectObserver", "build_async_engine", "build_sync_engine"]
+__all__ = ["Commands", "ConnectObserver", "build_async_engine", "build_sync_engine", "commit_was_sent"]

@@ -16,6 +16,7 @@ from poolkeeper.engine.commands import Commands
 from poolkeeper.engine.commits import refuse_lost_commits
 from poolkeeper.engine.connects import ConnectObserver, classify_connects
 from poolkeeper.engine.deadlines import LoopTimers, Timers, thread_timers
+from poolkeeper.engine.lost_answers import tell_lost_answers
 from poolkeeper.pool import KeeperPool, MeasuredQueuePool, guard
 from poolkeeper.settings import EffectiveSettings
 
@@ -132,4 +133,5 @@ def _protect(
     refuse_lost_commits(engine)
     commands = Commands(driver, timers, settings.command_timeout, ping_timeout=settings.ping_timeout)
     commands.watch(engine)
+    tell_lost_answers(engine, driver)
     return commands

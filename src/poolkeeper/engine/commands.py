@@ -72,8 +72,8 @@ class Commands:
         for name in _ENDINGS:
             self._wrap_ending(engine.dialect, name)
         for name in _OTHERS:
-            self._wrap(engine.dialect, name, _driver_connection, exclusive=False)
-        self._wrap(engine.dialect, "do_ping", _driver_connection, exclusive=False, timeout=self._ping_timeout)
+            self._wrap(engine.dialect, name, driver_connection, exclusive=False)
+        self._wrap(engine.dialect, "do_ping", driver_connection, exclusive=False, timeout=self._ping_timeout)
         event.listen(engine, "after_cursor_execute", self._watch_fetches)
         event.listen(engine, "handle_error", self._translate, retval=True)
 
@@ -95,11 +95,11 @@ class Commands:
     def _wrap_ending(self, dialect: Dialect, name: str) -> None:
         """A checkout that executed nothing ends with nothing to send, and pays for no guard."""
         unguarded = getattr(dialect, name)
-        self._wrap(dialect, name, _driver_connection, exclusive=not self._driver.serialises_commands)
+        self._wrap(dialect, name, driver_connection, exclusive=not self._driver.serialises_commands)
         guarded, running, is_in_transaction = getattr(dialect, name), self._running, self._driver.is_in_transaction
 
         def end(dbapi_connection: Any) -> None:
-            raw = _driver_connection(dbapi_connection)
+            raw = driver_connection(dbapi_connection)
             if id(raw) in running or is_in_transaction(raw):
                 guarded(dbapi_connection)
             else:
@@ -189,11 +189,11 @@ def _connection_of_statement(_cursor: Any, _statement: str, *parameters_and_cont
     return context.root_connection.connection.driver_connection
 
 
-def _driver_connection(dbapi_connection: Any, *_args: Any, **_kwargs: Any) -> Any:
+def driver_connection(dbapi_connection: Any, *_args: Any, **_kwargs: Any) -> Any:
     # A pool proxy or an async adapter has it; a sync driver's connection is it.
     found = getattr(dbapi_connection, "driver_connection", dbapi_connection)
     # A detached proxy knows only the adapter.
-    return found if found is not None else _driver_connection(dbapi_connection.dbapi_connection)
+    return found if found is not None else driver_connection(dbapi_connection.dbapi_connection)
 
 
 def _met(late: Command, early: Command) -> ConcurrentSessionUse:

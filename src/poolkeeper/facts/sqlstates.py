@@ -31,6 +31,8 @@ TOO_MANY_CONNECTIONS = _postgresql("53300")
 NO_SUCH_DATABASE = _postgresql("3D000")
 SERIALIZATION_FAILURE = _postgresql("40001")
 DEADLOCK = _postgresql("40P01")
+# The server answers, and cannot say what became of the transaction.
+OUTCOME_UNKNOWN = _postgresql("08007", "40003")
 QUERY_CANCELED = _postgresql("57014")
 LOCK_NOT_AVAILABLE = _postgresql("55P03")
 
@@ -42,6 +44,8 @@ MYSQL_KILLED = _mysql(1927)
 MYSQL_LOCK_TIMEOUT = _mysql(1205)
 MYSQL_DEADLOCK = _mysql(1213)
 MYSQL_READ_ONLY = _mysql(1290, 1836)
+# In answer to COMMIT: the transaction was rolled back.
+MYSQL_COMMIT_ROLLED_BACK = _mysql(1213, 1290, 1836)
 MYSQL_STATEMENT_TIMEOUT = _mysql(1969, 3024)
 MYSQL_CANNOT_CONNECT = _mysql(2002, 2003)
 MYSQL_UNKNOWN_HOST = _mysql(2005)

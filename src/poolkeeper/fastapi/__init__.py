@@ -2,5 +2,6 @@
 
 from poolkeeper.fastapi.health import HealthPaths
 from poolkeeper.fastapi.keeper import Keeper
+from poolkeeper.fastapi.read_your_writes import ReadYourWrites
 
-__all__ = ["HealthPaths", "Keeper"]
+__all__ = ["HealthPaths", "Keeper", "ReadYourWrites"]

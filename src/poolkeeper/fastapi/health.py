@@ -17,9 +17,10 @@ from poolkeeper.database import Database, State
 from poolkeeper.errors import ConnectFailed, ConnectFailure
 from poolkeeper.fastapi.page.access import not_local
 from poolkeeper.fastapi.problems import problem_of
-from poolkeeper.model import Finding
+from poolkeeper.model import Finding, PoolSnapshot, ReplicaView
 
 _PUBLIC = ("name", "capacity", "in_use", "idle", "waiting", "connecting", "checking", "opened", "closed")
+_PUBLIC_OF_REPLICA = ("name", "standing", "lag", "lag_bytes", "weight", "sessions", "conflicts", "moved")
 # A database that was down is asked again at most this often (seconds), however many probes arrive.
 _ASK_AGAIN_AFTER = 1.0
 
@@ -66,9 +67,11 @@ class Health:
         Everybody learns the causes of trouble by name; only a caller on this machine gets what was seen, which names
         routes and lines of code.
         """
-        numbers: dict[str, Any] = {"pid": os.getpid(), "pool": _numbers(self._database)}
+        numbers: dict[str, Any] = {"pid": os.getpid(), "pool": _numbers(self._database.snapshot())}
         findings = self._database.explaining.findings()
         in_full = not_local(request.scope) is None
+        if self._database.router is not None:
+            numbers["replicas"] = [_replica(replica) for replica in self._database.replicas]
         numbers["findings"] = [finding.as_dict() if in_full else _named(finding) for finding in findings]
         try:
             latency = await self._database.ping()
@@ -114,9 +117,15 @@ def reason_of(error: BaseException) -> str:
     return "timeout" if isinstance(error, TimeoutError) else "database-error"
 
 
-def _numbers(database: Database) -> dict[str, object]:
-    numbers = database.snapshot().as_dict()
+def _numbers(pool: PoolSnapshot) -> dict[str, object]:
+    numbers = pool.as_dict()
     return {name: numbers[name] for name in _PUBLIC}
+
+
+def _replica(replica: ReplicaView) -> dict[str, object]:
+    """Why a host was not reached names it, so it is left to the findings."""
+    told = {name: getattr(replica, name) for name in _PUBLIC_OF_REPLICA}
+    return {**told, "pool": _numbers(replica.pool)}
 
 
 def _named(finding: Finding) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Depends, FastAPI
 from starlette.routing import BaseRoute
@@ -16,6 +16,7 @@ from poolkeeper.fastapi.metrics import Metrics
 from poolkeeper.fastapi.middleware import RequestScopeMiddleware
 from poolkeeper.fastapi.page import Page
 from poolkeeper.fastapi.problems import install_problems
+from poolkeeper.fastapi.read_your_writes import ReadYourWrites, ReadYourWritesMiddleware, signed_for
 from poolkeeper.fastapi.signals import on_sigterm
 
 
@@ -28,8 +29,10 @@ class Keeper:
 
     `page` and `metrics` say where `install()` puts the page and, with prometheus_client installed, the metrics; None
     leaves one out. The page answers callers on the same machine only, unless there is a `page_dependency` (a callable
-    as `Depends` takes it) that knows who may see it. `shutdown_delay` is how many seconds after SIGTERM the server
-    hears of it; readiness turns at once.
+    as `Depends` takes it) that knows who may see it. With `read_your_writes` a client that wrote brings back, in a
+    cookie or a header, what its reads from replicas have to show; it needs a `signing_key`, and raises
+    `SettingsRefused` without one; where there are no replicas it does nothing. `shutdown_delay` is how many seconds
+    after SIGTERM the server hears of it; readiness turns at once.
     """
 
     def __init__(
@@ -40,11 +43,14 @@ class Keeper:
         page: str | None = "/poolkeeper",
         page_dependency: Callable[..., Any] | None = None,
         metrics: str | None = "/metrics",
+        read_your_writes: ReadYourWrites | Literal["cookie", "header"] | None = None,
         shutdown_delay: float = 0.0,
     ) -> None:
         self.database = database
         self._page = Page(database, dependency=page_dependency)
-        self._metrics = Metrics(database.snapshot)
+        of_replicas = () if database.router is None else (host.snapshot for host in database.router.hosts)
+        self._metrics = Metrics(database.snapshot, *of_replicas)
+        self._read_your_writes = self._carried(read_your_writes)
         self._page_path, self._metrics_path = page, metrics
         self._paths = health or HealthPaths()
         self._shutdown_delay = shutdown_delay
@@ -82,6 +88,8 @@ class Keeper:
     def install(self, app: FastAPI) -> None:
         """Add everything to the app: its own lifespan still runs, inside ours, and its own handlers win."""
         self._installed = True
+        if self._read_your_writes is not None:
+            app.add_middleware(ReadYourWritesMiddleware, **self._read_your_writes)
         app.add_middleware(RequestScopeMiddleware)
         install_problems(app)
         # First, so that no catch-all route or mount of the app takes the probes' requests.
@@ -106,6 +114,15 @@ class Keeper:
             return
         async with self._running():
             yield
+
+    def _carried(self, how: ReadYourWrites | Literal["cookie", "header"] | None) -> dict[str, Any] | None:
+        """The arguments of the middleware, if there is to be one."""
+        router = self.database.router
+        if how is None or router is None:
+            return None
+        chosen = how if isinstance(how, ReadYourWrites) else ReadYourWrites(how)
+        max_lag = self.database.settings.max_lag
+        return {"router": router, "how": chosen, "signed": signed_for(self.database), "max_lag": max_lag}
 
     def _routes(self, app: FastAPI) -> list[BaseRoute]:
         page = [] if self._page_path is None else self._page.routes(self._page_path, app)

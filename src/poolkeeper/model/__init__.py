@@ -4,7 +4,9 @@ from poolkeeper.model.finding import Confidence, Finding, Severity, errors_in
 from poolkeeper.model.histogram import BOUNDS, Histogram
 from poolkeeper.model.holder import Holder, Phase
 from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
+from poolkeeper.model.replica import HostState, Position, ReplicaView, Role, Standing
 from poolkeeper.model.report import Report
+from poolkeeper.model.retries import Retries, RetryReason
 from poolkeeper.model.server import Ceiling, PoolerFacts, ServerFacts, ServerSession
 from poolkeeper.model.snapshot import ConnectTrouble, LoopLag, PoolSnapshot, Timings, Totals
 from poolkeeper.model.statement import shape_of
@@ -18,6 +20,7 @@ __all__ = [
     "Finding",
     "Histogram",
     "Holder",
+    "HostState",
     "LoopLag",
     "Phase",
     "PoolCounts",
@@ -26,10 +29,16 @@ __all__ = [
     "PoolObserver",
     "PoolSnapshot",
     "PoolerFacts",
+    "Position",
+    "ReplicaView",
     "Report",
+    "Retries",
+    "RetryReason",
+    "Role",
     "ServerFacts",
     "ServerSession",
     "Severity",
+    "Standing",
     "Timings",
     "Totals",
     "errors_in",

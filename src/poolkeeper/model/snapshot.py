@@ -10,6 +10,7 @@ from typing import Self
 from poolkeeper.model.histogram import Histogram
 from poolkeeper.model.holder import Holder
 from poolkeeper.model.pool_events import CloseReason
+from poolkeeper.model.retries import Retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,10 @@ class PoolSnapshot:
     that waits longest since `oldest_waiter` seconds), `connecting` the connections that are being opened, `checking`
     those whose ping or close is under way. `opened` and `closed` (by reason) count since the pool was made. `capacity`
     is None for a pool without a limit (NullPool). `unknown` names the fields that this pool cannot tell, as those of
-    SQLAlchemy cannot tell what is waiting or connecting; such fields are zero or None. A part of `totals` or `timings`
-    is named with a dot ("timings.waits").
+    SQLAlchemy cannot tell what is waiting or connecting; such fields are zero or None. `retries` are those of the
+    `Database` that the pool belongs to, None for any other pool. A part of `totals` or `timings`
+    is named with a dot ("timings.waits"). Of a replica's pool, `gets_reads` says whether it is in the rotation, and
+    `replica_lag` how far it is behind (seconds); both are None for others.
     """
 
     name: str
@@ -116,6 +119,9 @@ class PoolSnapshot:
     timings: Timings = field(default_factory=Timings, repr=False)
     loop_lag: LoopLag | None = field(default=None, repr=False)
     connect_trouble: ConnectTrouble | None = None
+    gets_reads: bool | None = None
+    replica_lag: float | None = None
+    retries: Retries | None = field(default=None, repr=False)
     unknown: frozenset[str] = frozenset()
 
     @property

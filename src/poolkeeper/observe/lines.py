@@ -16,6 +16,7 @@ class Topic(StrEnum):
 
     POOL = "pool"
     CHECKOUT = "checkout"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)

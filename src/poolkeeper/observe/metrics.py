@@ -191,6 +191,21 @@ _OWN = (
         largest=True,
     ),
     Number(
+        "poolkeeper.replica.ready",
+        "{process}",
+        "Of a replica's pool: processes that send reads to it.",
+        "gets_reads",
+        lambda pool: None if pool.gets_reads is None else float(pool.gets_reads),
+    ),
+    Number(
+        "poolkeeper.replica.lag",
+        "s",
+        "Of a replica's pool: how long it has lacked what its primary has; 0 when it has everything.",
+        "replica_lag",
+        lambda pool: pool.replica_lag,
+        largest=True,
+    ),
+    Number(
         "poolkeeper.requests",
         _REQUESTS,
         "Calls for a connection, however they ended.",

@@ -1,7 +1,29 @@
 """Who gets a connection, and when: decisions only. No clock, no dice, no I/O; time and chance are arguments."""
 
 from poolkeeper.policy.admission import Admission, Refusal, RefusalReason
+from poolkeeper.policy.lag import Lag, PositionLog
 from poolkeeper.policy.outage import Outage
 from poolkeeper.policy.queue import Actions, Limits, Queue, Verdict
+from poolkeeper.policy.retries import Budget, backoff
+from poolkeeper.policy.routing import Bounds, Candidate, choose, has_replayed, standing_of, worth_waiting
 
-__all__ = ["Actions", "Admission", "Limits", "Outage", "Queue", "Refusal", "RefusalReason", "Verdict"]
+__all__ = [
+    "Actions",
+    "Admission",
+    "Bounds",
+    "Budget",
+    "Candidate",
+    "Lag",
+    "Limits",
+    "Outage",
+    "PositionLog",
+    "Queue",
+    "Refusal",
+    "RefusalReason",
+    "Verdict",
+    "backoff",
+    "choose",
+    "has_replayed",
+    "standing_of",
+    "worth_waiting",
+]

@@ -1,5 +1,6 @@
 """The pools. The only room that may touch SQLAlchemy's underscore names."""
 
+from poolkeeper.pool.evidence import ON_REPLICA
 from poolkeeper.pool.guard import Guard, guard, guard_of
 from poolkeeper.pool.keeper_pool import KeeperPool
 from poolkeeper.pool.measured import MeasuredQueuePool
@@ -8,6 +9,7 @@ from poolkeeper.pool.record import KeeperRecord
 from poolkeeper.pool.stock import StockLimits, limits_of
 
 __all__ = [
+    "ON_REPLICA",
     "Guard",
     "KeeperPool",
     "KeeperRecord",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Dialect, event, exc
+from sqlalchemy import Connection, Dialect, event, exc
 from sqlalchemy.engine import ExceptionContext
 
 from poolkeeper.drivers import Evidence, evidence_of
@@ -13,6 +13,10 @@ from poolkeeper.pool.record import KeeperRecord, is_read_only
 
 if TYPE_CHECKING:
     from poolkeeper.pool.home import Home
+
+
+# An execution option of engines.
+ON_REPLICA = "poolkeeper_on_replica"
 
 
 def listen(dialect: Dialect) -> None:
@@ -45,10 +49,17 @@ def _hear(context: ExceptionContext) -> None:
         return
     error = context.original_exception
     if is_read_only(error, record):
+        if refuses_by_nature(connection):
+            return
         # The transaction is left to its owner; it cannot write, but it can still be rolled back.
         record.home.retire_all(CloseReason.SQLSTATE, record.host)
     elif evidence_of(error) is Evidence.GONE and not is_known(context):
         context.is_disconnect = True
+
+
+def refuses_by_nature(connection: Connection) -> bool:
+    """Whether it is said to lead to a replica, which is expected to refuse writes."""
+    return bool(connection.get_execution_options().get(ON_REPLICA))
 
 
 def is_known(context: ExceptionContext) -> bool:

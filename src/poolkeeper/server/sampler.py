@@ -109,7 +109,7 @@ class Sampler:
         refuse_serverless(engine.dialect)
         if isinstance(engine, Engine):
             # Before SQLAlchemy's own listener, which asks a first connection who the server is.
-            event.listen(engine, "connect", _connected, insert=True)
+            event.listen(engine, "connect", connected, insert=True)
         return engine, commands
 
     async def _in_task(self, engine: AsyncEngine) -> ServerFacts:
@@ -137,7 +137,8 @@ class Sampler:
         return Bounded(work, self._timeout, thread.cut_off)
 
 
-def _connected(driver_connection: Any, _record: object) -> None:
+def connected(driver_connection: Any, _record: object) -> None:
+    """Listens to a blocking engine's connects, for `Blocking`."""
     Blocking.connected_here(driver_connection)
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import SecretStr
+
 from poolkeeper.facts import Pooler, Provider
 from poolkeeper.facts.drivers import DRIVERS, driver_kind
 from poolkeeper.model import Finding, Severity
 from poolkeeper.settings.dsn import Dsn
-from poolkeeper.settings.masking import masked
+from poolkeeper.settings.masking import MASK, masked
 from poolkeeper.settings.profiles import PoolKind, ProfileName
 from poolkeeper.settings.refused import SettingsRefused
 
@@ -60,6 +62,10 @@ class EffectiveSettings:
 
     url: Dsn
     replica_urls: tuple[Dsn, ...]
+    max_lag: float
+    max_lag_bytes: int | None
+    replica_wait: float
+    signing_key: SecretStr | None
     profile: ProfileName
     provider: Provider
     pooler: Pooler
@@ -86,6 +92,8 @@ class EffectiveSettings:
     statement_timeout: float | None
     command_timeout: float | None
     tcp_keepalive: int | None
+    retry_attempts: int
+    retry_budget: float
     client_timeout: float | None
     expected_hold: float
     drain_timeout: float
@@ -146,6 +154,8 @@ class EffectiveSettings:
             return value.name
         if isinstance(value, Dsn):
             return str(value)
+        if isinstance(value, SecretStr):
+            return MASK
         if isinstance(value, tuple):
             return [str(url) for url in self.replica_urls]
         return masked("", value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 # Whatever stands in these may be or hold a password that no pattern recognises, so it is never repeated.
-_NEVER_ECHOED = frozenset({"url", "replica_urls", "connect_args", "engine_options"})
+_NEVER_ECHOED = frozenset({"url", "replica_urls", "signing_key", "connect_args", "engine_options"})
 
 _RULES = {
     "int_parsing": "it has to be a whole number, without a unit",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_serializer
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, field_serializer
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from poolkeeper.facts import PROVIDERS
@@ -86,6 +86,18 @@ class DatabaseSettings(BaseSettings):
     replica_urls: Annotated[tuple[Dsn, ...], NoDecode, BeforeValidator(_urls)] = Field(
         (), description="Read-only copies of it, separated by commas."
     )
+    max_lag: Seconds = Field(10, description="A replica that is further behind gets no reads until it has caught up.")
+    max_lag_bytes: Count | None = Field(
+        None, description="The same in bytes of the write-ahead log; none: seconds alone decide."
+    )
+    replica_wait: SecondsOrZero = Field(
+        0.1, description="Longest wait for a replica to show what the caller wrote; then the primary answers."
+    )
+    signing_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Secret that signs what a client brings back to read its own writes; the same in every process.",
+    )
     profile: ProfileName = Field("bounded", description="The kind of process; decides the values below.")
     provider: Annotated[str, BeforeValidator(_known_provider)] | None = Field(
         None, description="What stands between the service and its database; recognised from the URL where it can be."
@@ -135,6 +147,11 @@ class DatabaseSettings(BaseSettings):
     )
     tcp_keepalive: Count | None = Field(
         300, description="Silence after which TCP probes the peer; none: the system's own setting."
+    )
+
+    retry_attempts: Count = Field(5, description="How often run() tries a transaction, the first time included.")
+    retry_budget: Share = Field(
+        0.2, description="Retries are at most this share of the transactions of run(), plus ten a second; below 1."
     )
 
     client_timeout: Seconds | None = Field(None, description="How long the service's own callers wait for an answer.")
@@ -201,6 +218,16 @@ class DatabaseSettings(BaseSettings):
     def from_environment(self) -> Mapping[str, str]:
         """The settings that the environment gave, each with the variable it came from."""
         return self._from_environment
+
+    def elsewhere(self, url: object, **settings: Any) -> DatabaseSettings:
+        """The same settings for another host of the database, without replicas, but for what `settings` say.
+
+        Raises SettingsRefused.
+        """
+        # Somebody's own settings may have a class, and fields, of their own.
+        same = (self.model_fields_set & DatabaseSettings.model_fields.keys()) - {"url", "replica_urls"}
+        values = {"replica_urls": ()} | {name: getattr(self, name) for name in same} | settings
+        return DatabaseSettings(url, _env_prefix=self._prefix, **values)
 
     def resolve(self, environ: Mapping[str, str] | None = None) -> EffectiveSettings:
         """The settings as they act, with profile, provider and cross-checks applied.

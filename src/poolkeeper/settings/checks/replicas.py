@@ -14,14 +14,14 @@ def check(case: Case) -> Iterator[Finding]:
     primary = case.settings.url
     for number, replica in enumerate(case.settings.replica_urls):
         yield from _examine(primary, replica, f"replica_urls.{number}")
-    if case.settings.replica_urls:
+    if case.settings.replica_urls and primary.dialect == "sqlite":
         yield Finding(
-            "replicas-not-routed",
-            Severity.INFO,
+            "replicas-of-a-file",
+            Severity.ERROR,
             "replica_urls",
-            f"{len(case.settings.replica_urls)} given",
-            "this release does not route reads yet: they go to the primary too",
-            "Leave replica_urls in place; nothing connects to them",
+            f"{len(case.settings.replica_urls)} given for SQLite",
+            "a file has no replicas that follow it",
+            "Remove replica_urls",
         )
 
 

@@ -1,0 +1,57 @@
+"""A primary with two streaming replicas, and databases on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from poolkeeper import Database
+from poolkeeper.testing import EmbeddedPostgres
+from poolkeeper.testing.postgres.replica import Replica
+
+HOST = text("SELECT current_setting('port')::int")
+INSERT = text("INSERT INTO note (body) VALUES ('')")
+COUNT = text("SELECT count(*) FROM note")
+
+
+@dataclass
+class Cluster:
+    primary: EmbeddedPostgres
+    one: Replica
+    two: Replica
+
+    @property
+    def replicas(self) -> tuple[Replica, Replica]:
+        return self.one, self.two
+
+    def database(self, driver: str = "asyncpg", **settings: Any) -> Database:
+        """Small pools; `replica-1` is `one`."""
+        given = {"pool_size": 5, "min_idle": 1, "replicas": [each.url(driver) for each in self.replicas], **settings}
+        return Database(self.primary.url(driver), **given)
+
+    def catch_up(self) -> None:
+        for replica in self.replicas:
+            replica.catch_up()
+
+    def mend(self) -> None:
+        for replica in self.replicas:
+            replica.start()
+            replica.resume_replay()
+
+
+async def host_of(session: AsyncSession) -> int:
+    """The port of the server that answers."""
+    return int(await session.scalar(HOST))
+
+
+def sync_host_of(session: Session) -> int:
+    return int(session.scalar(HOST) or 0)
+
+
+def states(database: Database) -> dict[str, str]:
+    """Each replica's standing."""
+    return {replica.name: str(replica.standing) for replica in database.replicas}

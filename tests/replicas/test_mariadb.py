@@ -1,0 +1,71 @@
+"""MySQL tells no position to ask a replica for: after a write, its caller stays with the primary a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from tests.servers import FreshMariaDB
+
+from poolkeeper import Database
+
+WHERE = text("SELECT database()")
+INSERT = text("INSERT INTO note VALUES (1)")
+
+
+@pytest.fixture
+def copy(fresh_mariadb: FreshMariaDB) -> Iterator[FreshMariaDB]:
+    """Another database of the same server, which stands for a replica of `fresh_mariadb`."""
+    other = FreshMariaDB(fresh_mariadb.server, f"{fresh_mariadb.name}_copy")
+    fresh_mariadb.server.execute(f"CREATE DATABASE {other.name}")
+    fresh_mariadb.execute("CREATE TABLE note (id int)")
+    try:
+        yield other
+    finally:
+        other.kill_connections()
+        fresh_mariadb.server.execute(f"DROP DATABASE {other.name}")
+
+
+@pytest.mark.parametrize("driver", ["aiomysql", pytest.param("asyncmy", marks=pytest.mark.slow)])
+def test_after_a_write_reads_stay_with_the_primary_for_max_lag(
+    fresh_mariadb: FreshMariaDB, copy: FreshMariaDB, driver: str
+) -> None:
+    async def where(database: Database) -> str | None:
+        async with database.read_session() as session:
+            return await session.scalar(WHERE)
+
+    async def scenario() -> None:
+        settings = {"pool_size": 5, "min_idle": 0, "max_lag": 0.5}
+        async with Database(fresh_mariadb.url(driver), replicas=[copy.url(driver)], **settings) as database:
+            assert await where(database) == copy.name
+            async with database.session() as session:
+                await session.execute(INSERT)
+            assert await where(database) == fresh_mariadb.name
+            assert await asyncio.create_task(where(database)) == fresh_mariadb.name
+            await asyncio.sleep(0.6)
+            assert await where(database) == copy.name
+            (replica,) = database.replicas
+            assert (replica.standing, replica.lag) == ("ready", None)
+
+    asyncio.run(scenario())
+
+
+def test_the_same_for_threads(fresh_mariadb: FreshMariaDB, copy: FreshMariaDB) -> None:
+    def in_thread(database: Database) -> list[str | None]:
+        found = [where(database)]
+        with database.sync_session() as session:
+            session.execute(INSERT)
+        return [*found, where(database)]
+
+    def where(database: Database) -> str | None:
+        with database.sync_read_session() as session:
+            return session.scalar(WHERE)
+
+    async def scenario() -> None:
+        url, replica = fresh_mariadb.url("pymysql"), copy.url("pymysql")
+        async with Database(url, replicas=[replica], pool_size=5) as database:
+            assert await asyncio.to_thread(in_thread, database) == [copy.name, fresh_mariadb.name]
+
+    asyncio.run(scenario())
