@@ -122,7 +122,7 @@ async def test_without_a_server_there_are_no_facts(store: Store) -> None:
 
 
 async def test_a_database_that_is_away_is_the_finding(free_tcp_port: int) -> None:
-    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop", min_idle=0)
+    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop", min_idle=0, pool_timeout=1)
     async with database:
         with pytest.raises(Exception, match="refused"):
             await leak(database)
