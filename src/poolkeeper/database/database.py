@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,13 +20,14 @@ from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.door import Door
 from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
-from poolkeeper.database.explaining import Explaining, Explanation
+from poolkeeper.database.explaining import Explaining, Explanation, sampler_for
 from poolkeeper.database.ping import ping_within
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
+from poolkeeper.database.telemetry import Telemetry
 from poolkeeper.errors import ConnectFailed, PoolClosed
 from poolkeeper.model import PoolSnapshot, Severity
 from poolkeeper.observe import Journal
-from poolkeeper.server import Sampler
+from poolkeeper.observe.incidents import Thresholds
 from poolkeeper.settings import DatabaseSettings
 from poolkeeper.settings.effective import Kind
 
@@ -64,10 +66,13 @@ class Database:
         self.connectivity = Connectivity()
         self.door = Door(self.settings.capacity, self.settings.pool_timeout)
         self._engines = Engines(self.settings, self.connectivity.report, session_class)
-        has_server = self.settings.url.dialect != "sqlite"
-        self.explaining = Explaining(self.snapshot, Sampler(self._engines.unpooled) if has_server else None)
+        sampler = sampler_for(self.settings, self._engines.unpooled)
+        self.explaining = Explaining(self.snapshot, sampler, unasked=self.settings.look_at_server)
         self._engines.reporter = self.explaining.report
-        self._journal = self._engines.journal = Journal(name, self.snapshot)
+        thresholds = Thresholds(slow_hold=self.settings.slow_hold or math.inf)
+        self._journal = self._engines.journal = Journal(name, self.snapshot, thresholds)
+        self._telemetry = Telemetry(name, self.snapshot)
+        self._engines.times = self._telemetry.times
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
 
@@ -177,9 +182,10 @@ class Database:
         if self.state is State.CLOSED:
             self._engines.reopen()
         self.state = State.NEW
-        self._engines.lag.begin()
+        self._engines.watch_loop()
         self.explaining.start()
         self._journal.start()
+        self._telemetry.start()
         self._log_settings()
         await self._warm_up()
         # A shutdown may have begun meanwhile.
@@ -245,7 +251,8 @@ class Database:
             return await drain(self._engines.pooled, lambda: len(self._sessions), seconds, self.name)
         finally:
             self._journal.stop()
-            self._engines.lag.end()
+            self._telemetry.stop()
+            self._engines.forget_loop()
             await self.explaining.stop()
             await self._engines.dispose()
 
