@@ -210,7 +210,10 @@ async def _call(one: Transfer, bank: Bank, found: Found, over: asyncio.Event, fi
             # Drivers' own errors get through where a connection breaks while it is being opened.
             told = "failed"
             found.errors[type(error).__name__] += 1
-            if isinstance(error, AttributeError) or "Interface" in type(error).__name__: import traceback; traceback.print_exc()
+            if isinstance(error, AttributeError) or "Interface" in type(error).__name__:
+                import traceback
+
+                traceback.print_exc()
         found.took.append(time.perf_counter() - began)
         found.told[told] += 1
         bank.orders[order] = told

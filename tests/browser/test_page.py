@@ -57,7 +57,7 @@ def served(database: Database) -> Iterator[Served]:
 @pytest.fixture
 def shots(tmp_path: Path) -> Path:
     """Where screenshots go: one folder for all of them where somebody wants to look, else with the test's files."""
-    folder = Path(os.environ.get("POOLKEEPER_SCREENSHOTS") or tmp_path)
+    folder = Path(os.environ.get("POOLKEEPER_OUTPUT") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -135,7 +135,7 @@ def test_several_workers_serve_and_leave_nothing(run: Run) -> None:
 @pytest.mark.parametrize(
     "number",
     [
-        signal.SIGINT,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
     ],
@@ -278,11 +278,11 @@ def test_an_unreachable_database_is_an_error_without_a_password(run: Run, free_t
         ["--url", "sqlite+aiosqlite:///x", "--sqlite"],
         ["--url", "postgresql://me:hush4711@127.0.0.1/shop"],
         ["--url", "hush4711"],
-        ["--rate", "0"],
-        ["--workers", "0"],
-        ["--for", "soon"],
+        pytest.param(["--rate", "0"], marks=pytest.mark.slow),
+        pytest.param(["--workers", "0"], marks=pytest.mark.slow),
+        pytest.param(["--for", "soon"], marks=pytest.mark.slow),
         ["--json", "/nowhere/at/all/out.json"],
-        ["--what"],
+        pytest.param(["--what"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,15 @@ PYSQLITE = [Kind("pysqlite", "file"), Kind("pysqlite", "memory")]
 
 
 def on(*kinds: Kind) -> pytest.MarkDecorator:
-    """Run a test once on each of these drivers."""
-    return pytest.mark.parametrize("store", kinds, ids=str, indirect=True)
+    """Run a test on each of these drivers; in the default run on the first of those for the same kind of database."""
+    return pytest.mark.parametrize("store", [*_first_by_default(kinds)], ids=str, indirect=True)
+
+
+def _first_by_default(kinds: Iterable[Kind]) -> Iterator[object]:
+    seen: set[str] = set()
+    for kind in kinds:
+        yield pytest.param(kind, marks=pytest.mark.slow) if kind.place in seen else kind
+        seen.add(kind.place)
 
 
 @dataclass

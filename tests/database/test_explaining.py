@@ -6,8 +6,8 @@ import asyncio
 import time
 
 import pytest
-from sqlalchemy import text
-from tests.database.stores import AIOSQLITE, MARIADB, POSTGRESQL, Store, on
+from sqlalchemy import Connection, text
+from tests.database.stores import AIOSQLITE, BLOCKING, MARIADB, POSTGRESQL, Store, on
 from tests.servers import left_after_a_moment
 
 from poolkeeper import Database
@@ -40,6 +40,50 @@ async def test_a_timeout_names_the_holder_its_line_and_the_cause(store: Store) -
         assert all(f"task {number}" in error.report for number in range(5))
         for connection in kept:
             await connection.close()  # type: ignore[attr-defined]
+
+
+@on(*BLOCKING)
+async def test_a_thread_that_times_out_is_told_too(store: Store) -> None:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1) as database:
+
+        def take() -> Connection:
+            connection = database.sync_engine.connect()
+            connection.execute(SELECT)
+            return connection
+
+        kept = [take() for _ in range(5)]
+        with pytest.raises(PoolTimeout) as caught:
+            await asyncio.to_thread(take)
+        assert "limit of size 5 overflow 0 reached" in str(caught.value)
+        assert "5 of 5" in str(caught.value)
+        assert "in take" in caught.value.report
+        for connection in kept:
+            connection.close()
+
+
+@on(POSTGRESQL[0])
+@pytest.mark.slow
+@pytest.mark.parametrize("unasked", [True, False])
+async def test_the_server_is_not_looked_at_unasked_where_that_is_not_wanted(store: Store, unasked: bool) -> None:
+    async with store.make(pool_size=1, max_overflow=0, pool_timeout=20, look_at_server=unasked) as database:
+        async with database.engine.connect():
+            waiting = asyncio.create_task(leak(database))
+            await asyncio.sleep(3)
+            looked = "looked" if database.explaining._facts else "not looked"
+            assert (await database.explain()).facts is not None
+        await (await waiting).close()  # type: ignore[attr-defined]
+    assert looked == ("looked" if unasked else "not looked")
+
+
+@on(POSTGRESQL[0])
+@pytest.mark.parametrize("slow_hold", [0.2, None])
+async def test_a_long_hold_is_logged_from_slow_hold_on(
+    store: Store, slow_hold: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with store.make(slow_hold=slow_hold) as database, database.engine.connect():
+        await asyncio.sleep(1.2)
+    told = [record for record in caplog.records if getattr(record, "event", "") == "connection_held_long"]
+    assert len(told) == (slow_hold is not None)
 
 
 @on(POSTGRESQL[0])
@@ -122,7 +166,7 @@ async def test_without_a_server_there_are_no_facts(store: Store) -> None:
 
 
 async def test_a_database_that_is_away_is_the_finding(free_tcp_port: int) -> None:
-    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop", min_idle=0)
+    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop", min_idle=0, pool_timeout=1)
     async with database:
         with pytest.raises(Exception, match="refused"):
             await leak(database)

@@ -22,11 +22,14 @@ from poolkeeper.model import (
     Ceiling,
     CloseReason,
     ConnectTrouble,
+    Deadlocks,
     Phase,
     PoolerFacts,
+    Pools,
     PoolSnapshot,
     ServerFacts,
     ServerSession,
+    Threads,
 )
 
 
@@ -55,6 +58,7 @@ def trouble(code: str, kind: str, message: str, sqlstate: str | None = None, **k
         oldest_waiter=3.0,
         connect_trouble=failing,
         load={"rate": 0.0, "timed_out": 2.0, "connects": 0.0, "connect_failures": {kind: 9}},
+        **known.get("more", {}),
     )
     return Cause(code, shown, known.get("facts"), known.get("decided_alone", True), names_holders=False)
 
@@ -62,6 +66,20 @@ def trouble(code: str, kind: str, message: str, sqlstate: str | None = None, **k
 def _others(count: int = 40) -> tuple[ServerSession, ...]:
     return tuple(session(number, application="reports", state="idle") for number in range(count))
 
+
+def _earlier(count: int, *, host: str = "web-1", pid: int = 7, **known: Any) -> tuple[ServerSession, ...]:
+    """Sessions of another process of this service."""
+    application = f"shop/{host}/{pid}"
+    usual = {"state": "idle", "state_seconds": 4.0, "session_seconds": 900.0}
+    return tuple(session(pid * 100 + number, application=application, **(usual | known)) for number in range(count))
+
+
+def deployed(*sessions: ServerSession) -> ServerFacts:
+    """A full server, as a process sees it that has run for a minute."""
+    return facts(*sessions, *_others(20), ordinary=Ceiling(60, 60), application="shop/web-2/31", process_seconds=60.0)
+
+
+_FULL = ("too-many-connections", "sorry, too many clients already", "53300")
 
 CONNECT_CAUSES = (
     trouble(
@@ -93,6 +111,19 @@ CONNECT_CAUSES = (
         "53300",
         facts=facts(database=Ceiling(30, 30)),
     ),
+    trouble(
+        "deploy-overlap",
+        *_FULL,
+        facts=deployed(*_earlier(40, client_ended=True)),
+        decided_alone=False,
+    ),
+    trouble(
+        "deploy-overlap",
+        *_FULL,
+        facts=deployed(*_earlier(20, pid=8), *_earlier(12, state_seconds=700.0)),
+        decided_alone=False,
+    ),
+    trouble("engine-per-request", *_FULL, more={"pools": Pools(60, 95, 900)}),
     trouble("pooler-full", "too-many-connections", "no more connections allowed (max_client_conn)", "08P01"),
     trouble(
         "pooler-wait-timeout",
@@ -134,6 +165,10 @@ NESTED = Cause(
     "nested-checkout",
     full(in_gap(awaiting=(), waits_at="orders/audit.py:9 in write_audit"), waiting=10),
     facts(*sessions(**IDLE_IN_TRANSACTION)),
+)
+_STARVED = {"threads": Threads(40, 40, 20, "orders/report.py:7 in render", 38), "in_use": 2, "idle": 8}
+THREADS = Cause(
+    "thread-starvation", window(since=20.0, holders=holders(2, state_seconds=0.002), **_STARVED), names_holders=False
 )
 
 
@@ -337,6 +372,7 @@ CAUSES: tuple[Cause, ...] = (
     *CONNECT_CAUSES,
     LOOP,
     NESTED,
+    THREADS,
     *CONNECTING_CAUSES,
     *SQL_CAUSES,
     *GAP_CAUSES,
@@ -347,6 +383,13 @@ CAUSES: tuple[Cause, ...] = (
 QUIET: tuple[Cause, ...] = (
     Cause("leak", window(in_use=3, idle=7, holders=in_gap(1, finished=True, seconds=20.0, state_seconds=19.0))),
     Cause("leak-collected", window(since=20.0, closed={CloseReason.LEAKED: 2}), names_holders=False),
+    Cause(
+        "deadlocks",
+        window(since=20.0, deadlocks=Deadlocks(4, UPDATE, "POST /stock", "orders/stock.py:31 in take")),
+        names_holders=False,
+    ),
+    Cause("engine-per-request", window(since=20.0, pools=Pools(12, 12, 180)), names_holders=False),
+    Cause("thread-starvation", window(since=2.0, **_STARVED), names_holders=False),
     Cause("stale-connections", window(since=20.0, closed={CloseReason.SOCKET: 4}), names_holders=False),
     Cause("slow-query", window(in_use=3, idle=7, holders=holders(1, seconds=45.0, state_seconds=45.0))),
     Cause(

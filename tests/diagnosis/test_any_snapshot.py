@@ -12,14 +12,17 @@ from poolkeeper.model import (
     Ceiling,
     CloseReason,
     ConnectTrouble,
+    Deadlocks,
     Histogram,
     Holder,
     LoopLag,
     Phase,
     PoolerFacts,
+    Pools,
     PoolSnapshot,
     ServerFacts,
     ServerSession,
+    Threads,
     Timings,
     Totals,
 )
@@ -33,6 +36,7 @@ TEXT = st.sampled_from(["", "SELECT ?", "ALTER TABLE a", "shop", "GET /a", "a/b.
 WAITS = st.sampled_from([None, "Lock/relation", "Lock/tuple", "IO/WalSync", "Client/ClientWrite", "Client/ClientRead"])
 STATES = st.sampled_from([None, "active", "idle", "idle in transaction", "idle in transaction (aborted)"])
 ID = st.integers(0, 6)
+APPLICATIONS = ["shop/web-1/1", "shop/web-1/2", "shop/web-2/1", "psql"]
 
 holders = st.builds(
     Holder,
@@ -77,19 +81,24 @@ snapshots = st.builds(
     loop_lag=st.none() | st.builds(LoopLag, histograms, SECONDS, st.none() | TEXT),
     connect_trouble=st.none()
     | st.builds(ConnectTrouble, st.sampled_from([str(kind) for kind in ConnectFailure]) | TEXT, TEXT, st.none() | TEXT),
+    deadlocks=st.builds(Deadlocks, COUNT, *[st.none() | TEXT] * 3),
+    threads=st.none() | st.builds(Threads, st.none() | st.integers(0, 6), COUNT, COUNT, st.none() | TEXT, COUNT),
+    pools=st.none() | st.builds(Pools, COUNT, COUNT, st.none() | COUNT),
     unknown=st.frozensets(st.sampled_from(["waiting", "connecting", "timings.waits"])),
 )
 ceilings = st.builds(Ceiling, st.none() | COUNT, COUNT)
 sessions = st.builds(
     ServerSession,
     id=ID,
-    application=st.none() | TEXT,
+    application=st.none() | TEXT | st.sampled_from(APPLICATIONS),
     state=STATES,
     wait=WAITS,
     state_seconds=MAYBE,
     transaction_seconds=MAYBE,
     blocked_by=st.lists(ID, max_size=2).map(tuple),
     statement=st.none() | TEXT,
+    session_seconds=MAYBE,
+    client_ended=st.booleans(),
 )
 servers = st.none() | st.builds(
     ServerFacts,
@@ -105,6 +114,8 @@ servers = st.none() | st.builds(
     in_recovery=st.none() | st.booleans(),
     pooler=st.none() | st.builds(PoolerFacts, COUNT, SECONDS, COUNT, st.none() | COUNT),
     cpus=st.none() | COUNT,
+    application=st.none() | st.sampled_from(APPLICATIONS),
+    process_seconds=MAYBE,
 )
 
 

@@ -7,12 +7,14 @@ from tests.diagnosis.cases import LOOP, SQL_CAUSES, Cause
 from tests.diagnosis.windows import (
     CALL,
     IDLE_IN_TRANSACTION,
+    NOW,
     ROUTE,
     SITE,
     UPDATE,
     changed,
     facts,
     full,
+    histogram,
     holder,
     holders,
     in_gap,
@@ -22,7 +24,17 @@ from tests.diagnosis.windows import (
 )
 
 from poolkeeper.diagnosis import explain
-from poolkeeper.model import Ceiling, Confidence, Finding, Phase, PoolerFacts, PoolSnapshot, ServerFacts, Severity
+from poolkeeper.model import (
+    Ceiling,
+    Confidence,
+    Finding,
+    LoopLag,
+    Phase,
+    PoolerFacts,
+    PoolSnapshot,
+    ServerFacts,
+    Severity,
+)
 
 
 def first(snapshots: tuple[PoolSnapshot, ...], there: ServerFacts | None = None) -> Finding:
@@ -117,6 +129,30 @@ def test_a_server_that_knows_none_of_our_sessions_may_be_behind_a_pooler() -> No
 def test_an_answer_on_its_way_is_no_black_hole() -> None:
     there = facts(*sessions(state="idle", state_seconds=0.3))
     assert "black-hole" not in [finding.code for finding in explain(full(holders()), there)]
+
+
+def test_a_session_that_was_idle_before_the_statement_began_says_nothing_of_it() -> None:
+    there = facts(*sessions(state="idle", wait="Client/ClientRead", state_seconds=60.0), at=NOW - 3.0)
+    found = first(full(holders(state_seconds=4.0, seconds=4.1)), there)
+    assert (found.code, found.confidence) == ("slow-query", Confidence.POSSIBLE)
+
+
+def test_a_server_that_answers_nobody_is_a_black_hole_or_hangs() -> None:
+    found = explain(full(holders()), unanswered=True)[0]
+    assert (found.code, found.confidence) == ("black-hole", Confidence.POSSIBLE)
+    assert found.unseen[0] == "a server that hangs, or a pooler's queue before it, would look the same"
+    assert "the server: it does not answer" in found.unseen
+
+
+def test_a_server_that_cannot_be_reached_through_a_poolers_queue_is_no_black_hole() -> None:
+    alone = facts(version="", ordinary=Ceiling(None, 0), pooler=PoolerFacts(8, 3.0, 1, 1), cpus=None)
+    found = explain(full(holders(backend=90001)), alone, unanswered=True)[0]
+    assert (found.code, found.confidence) == ("pooler-queue", Confidence.CERTAIN)
+
+
+def test_a_look_that_takes_too_long_is_nothing_while_statements_are_answered() -> None:
+    snapshots = full(holders(state_seconds=0.4, seconds=0.5))
+    assert explain(snapshots, unanswered=True)[0].code == "slow-query"
 
 
 def test_several_slow_statements_on_an_idle_server_are_just_slow() -> None:
@@ -232,6 +268,18 @@ def test_an_accident_of_the_loop_does_not_explain_a_full_pool() -> None:
 
     codes = [finding.code for finding in explain(changed(full(holders()), paused), facts(*sessions()))]
     assert codes[:2] == ["slow-query", "event-loop-blocked"]
+
+
+def test_one_long_pause_in_a_short_life_is_an_accident_of_the_loop() -> None:
+    begun, now = window(seconds=2.0)[-2:]
+    pause = LoopLag(histogram({0.0004: 8, 0.3: 1}), 0.3)
+    nested = holders(in_sql=False, waits_at="orders/audit.py:9 in write_audit")
+    stuck = replace(now, in_use=10, idle=0, waiting=5, holders=nested, loop_lag=pause)
+    findings = explain((replace(begun, loop_lag=LoopLag()), stuck))
+    assert [(one.code, one.severity) for one in findings[:2]] == [
+        ("nested-checkout", Severity.ERROR),
+        ("event-loop-blocked", Severity.WARNING),
+    ]
 
 
 def test_the_blocked_line_is_named() -> None:

@@ -42,6 +42,13 @@ def test_a_full_server_is_no_error_while_the_pool_has_what_it_needs() -> None:
     assert (first.code, first.severity) == ("server-full", Severity.WARNING)
 
 
+def test_it_is_one_where_callers_have_waited_although_none_does_at_this_moment() -> None:
+    wanted = ConnectTrouble("too-many-connections", "sorry, too many clients already", "53300", 3.0, 2)
+    load = {"wait": 0.4, "waited": 0.9}
+    first = explain(window(since=20.0, connect_trouble=wanted, in_use=1, idle=0, load=load))[0]
+    assert (first.code, first.severity) == ("server-full", Severity.ERROR)
+
+
 def test_a_failing_connect_comes_before_what_holders_do() -> None:
     refused = ConnectTrouble("refused", "Connect call failed", None, 3.0, 2)
     snapshots = full(holders())
@@ -63,6 +70,12 @@ def test_a_limit_that_is_not_the_servers_is_not_blamed_on_the_server() -> None:
         cause = trouble(code, "too-many-connections", f'too many connections {text} "shop"', "53300")
         first = explain(cause.window)[0]
         assert (first.code, first.unseen) == (code, ("the limit itself: no server facts",))
+
+
+@pytest.mark.parametrize("whose", ["roles with the SUPERUSER attribute", 'roles with privileges of the role "r"'])
+def test_slots_that_are_kept_for_roles_are_the_servers_limit(whose: str) -> None:
+    said = f"remaining connection slots are reserved for {whose}"
+    assert explain(trouble("server-full", "too-many-connections", said, "53300").window)[0].code == "server-full"
 
 
 def test_one_session_that_somebody_ended_is_no_failover() -> None:

@@ -192,3 +192,28 @@ def test_values_on_a_bound_belong_below_it() -> None:
     assert recorder.timings().holds.counts == (2, *[1] * (len(BOUNDS) - 1), 1)
     assert recorder.timings() + Timings() == recorder.timings()
     assert (recorder.totals() + recorder.totals()).returned == 2 * recorder.totals().returned
+
+
+@on(*POSTGRESQL, *MARIADB)
+async def test_of_a_wait_the_queue_is_told_apart_from_the_connect(store: Store) -> None:
+    with FaultProxy("127.0.0.1", store.server.server.port) as proxy:
+        async with Database(proxy.url(store.url), pool_size=1, max_overflow=0, min_idle=0, pool_timeout=10) as database:
+            await tell_apart(proxy, database)
+
+
+async def tell_apart(proxied: FaultProxy, database: Database) -> None:
+    proxied.latency = 0.05
+    outcomes: Counter[str] = Counter()
+    await asyncio.gather(*(ask(database, outcomes, 0.3) for _ in range(2)))
+    timings = database.snapshot().timings
+    connecting = timings.connects.total
+    # The first waited for its own connect, the second for that and for the first.
+    assert (outcomes["served"], timings.queues.count, timings.connects.count) == (2, 2, 1)
+    assert connecting >= 0.1
+    assert timings.queues.total <= timings.waits.total - 0.9 * connecting
+    assert timings.queues.total >= 0.9 * connecting + 0.3
+    # Who has one at once waits in no queue.
+    proxied.latency = 0.0
+    await ask(database, outcomes, 0.0)
+    after = database.snapshot().timings
+    assert (after.queues.count, after.waits.count) == (2, 3)

@@ -247,8 +247,8 @@ def test_whatever_happens() -> None:
 
 
 @pytest.mark.slow
-def test_whatever_happens_for_a_minute() -> None:
-    end = time.perf_counter() + 60
+def test_whatever_happens_for_half_a_minute() -> None:
+    end = time.perf_counter() + 30
     while time.perf_counter() < end:
         chosen = random.SystemRandom().randrange(2**32)
         print(f"seed {chosen}")

@@ -131,7 +131,7 @@ async def stress(server: EmbeddedPostgres, proxy: FaultProxy, driver: str, secon
     ("driver", "seconds"),
     [
         ("asyncpg", 5),
-        pytest.param("asyncpg", 60, marks=pytest.mark.slow),
+        pytest.param("asyncpg", 30, marks=pytest.mark.slow),
         pytest.param("psycopg", 15, marks=pytest.mark.slow),
     ],
 )

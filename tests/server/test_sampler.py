@@ -18,7 +18,7 @@ from tests.servers import FreshDatabase, PgBouncer, left_after_a_moment
 
 from poolkeeper import Database
 from poolkeeper.model import PoolerFacts
-from poolkeeper.server import Sampler
+from poolkeeper.server import Sampler, console_of
 from poolkeeper.settings.effective import Kind
 from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
@@ -141,6 +141,7 @@ async def test_a_silent_server_ends_a_look_in_time(store: Store, face: Kind, sil
         async with asyncio.timeout(3):
             assert await sampler.look() is None
         assert sampler.problem == "no answer within 0.4 s"
+        assert sampler.unanswered
         async with asyncio.timeout(3):
             await nothing_runs()
         proxy.heal()
@@ -327,6 +328,7 @@ async def test_a_silent_console_takes_no_longer_than_the_rest(
     assert facts is not None
     assert facts.pooler is None
     assert sampler.problem == "PgBouncer's console (timeout): no answer within 0.5 s"
+    assert not sampler.unanswered
 
 
 async def test_without_psycopg_the_console_says_what_it_needs(
@@ -336,3 +338,9 @@ async def test_without_psycopg_the_console_says_what_it_needs(
     sampler = sampler_at(fresh_database.url("asyncpg"), console="postgresql://stats@127.0.0.1:1/pgbouncer")
     assert await sampler.look() is not None
     assert sampler.problem == "PgBouncer's console: psycopg is needed to read it: pip install 'psycopg[binary]'"
+
+
+def test_the_console_is_at_the_same_address_and_takes_no_options_of_another_driver() -> None:
+    url = "postgresql+asyncpg://me:word@pooler:6432/shop?prepared_statement_cache_size=0"
+    assert console_of(url) == "postgresql+asyncpg://me:word@pooler:6432/pgbouncer"
+    assert console_of("postgresql+asyncpg:///shop?host=/run/pgbouncer") is None

@@ -81,6 +81,8 @@ def _once(sight: Sight, as_json: bool) -> int:
 def _watch(sight: Sight, as_json: bool) -> int:
     """Until Ctrl-C; the exit code is that of the last look. What ends in between may come back."""
     # Nothing is left behind in the terminal, whoever ends it.
+    from poolkeeper.cli.looks import LookFailed
+
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = 0
     try:
@@ -91,21 +93,16 @@ def _watch(sight: Sight, as_json: bool) -> int:
                 code = 2 if look is None else look.exit_code
                 screen.show(look)
                 time.sleep(_EVERY)
-                look = _looked(sight, screen)
+                try:
+                    look = sight.look()
+                except LookFailed as failed:
+                    # Before it is said: whoever reads it may end us at once.
+                    look, code = None, 2
+                    screen.say(str(failed))
     except KeyboardInterrupt:
         return code
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _looked(sight: Sight, screen: _Screen) -> Look | None:
-    from poolkeeper.cli.looks import LookFailed
-
-    try:
-        return sight.look()
-    except LookFailed as failed:
-        screen.say(str(failed))
-        return None
 
 
 class _Screen:

@@ -92,7 +92,7 @@ def _paragraphs(facts: ServerFacts) -> Iterator[str]:
     if blocked := _blocked(facts):
         yield "\n".join(("BLOCKED", *_cut([_chain(facts, session) for session in blocked])))
     if facts.unseen:
-        yield f"Of {facts.unseen} sessions only their owners may see more; GRANT pg_monitor to see them."
+        yield f"Of {facts.unseen} sessions only their owners may see more; GRANT {facts.grant_to_see} to see them."
 
 
 def _ceiling(ceiling: Ceiling) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -21,17 +22,18 @@ from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.door import Door
 from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
-from poolkeeper.database.explaining import Explaining, Explanation
+from poolkeeper.database.explaining import Explaining, Explanation, sampler_for
 from poolkeeper.database.ping import ping_within
 from poolkeeper.database.replicas import Replica, planned, with_replicas
 from poolkeeper.database.retrying import Retrying
 from poolkeeper.database.routing import Router, reading, writing
 from poolkeeper.database.run import AsyncWork, P, R, Runner, SyncWork, Terms
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
+from poolkeeper.database.telemetry import Telemetry
 from poolkeeper.errors import ConnectFailed, PoolClosed
 from poolkeeper.model import PoolSnapshot, Position, ReplicaView, Severity
 from poolkeeper.observe import Journal
-from poolkeeper.server import Sampler
+from poolkeeper.observe.incidents import Thresholds
 from poolkeeper.settings import DatabaseSettings
 from poolkeeper.settings.effective import Kind
 
@@ -75,12 +77,18 @@ class Database:
         self._engines = Engines(self.settings, self.connectivity.report, session_class, routed=bool(hosts))
         # Decides where reads go; None where there are no replicas.
         self.router = Router(lambda: self.name, self.settings, self._engines, hosts) if hosts else None
-        has_server = self.settings.url.dialect != "sqlite"
-        sampler = Sampler(self._engines.unpooled) if has_server else None
-        self.explaining = Explaining(self.snapshot, sampler, lambda: self.replicas)
+        self.explaining = Explaining(
+            self.snapshot,
+            sampler_for(self.settings, self._engines.unpooled),
+            lambda: self.replicas,
+            unasked=self.settings.look_at_server,
+        )
         self._engines.reporter = self.explaining.report
         self._retrying = self._engines.retrying = Retrying(self.settings, lambda: self.name)
-        self._journal = self._engines.journal = Journal(name, self.snapshot)
+        thresholds = Thresholds(slow_hold=self.settings.slow_hold or math.inf)
+        self._journal = self._engines.journal = Journal(name, self.snapshot, thresholds)
+        self._telemetry = Telemetry(name, self.snapshot)
+        self._engines.times = self._telemetry.times
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
 
@@ -266,9 +274,10 @@ class Database:
         if self.state is State.CLOSED:
             self._engines.reopen()
         self.state = State.NEW
-        self._engines.lag.begin()
+        self._engines.watch_loop()
         self.explaining.start()
         self._journal.start()
+        self._telemetry.start()
         self._log_settings()
         if self.router is None:
             await self._warm_up()
@@ -339,7 +348,8 @@ class Database:
             return await drain([*self._engines.pooled, *of_replicas], lambda: len(self._sessions), seconds, self.name)
         finally:
             self._journal.stop()
-            self._engines.lag.end()
+            self._telemetry.stop()
+            self._engines.forget_loop()
             await self.explaining.stop()
             if self.router is not None:
                 await self.router.close()

@@ -21,8 +21,9 @@ from poolkeeper.database.retrying import Retrying
 from poolkeeper.database.sessions import async_makers, sync_makers
 from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
 from poolkeeper.model import CloseReason, PoolSnapshot, Report
-from poolkeeper.observe import Checkouts, Journal, LagWatch, ObservedPool
-from poolkeeper.pool import ON_REPLICA, KeeperPool
+from poolkeeper.observe import Checkouts, Journal, LagWatch, ObservedPool, ThreadWatch
+from poolkeeper.observe.recorder import TimesObserver
+from poolkeeper.pool import ON_REPLICA, KeeperPool, MeasuredQueuePool
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.effective import Kind
 
@@ -68,12 +69,15 @@ class Engines:
         self._session_class = session_class
         self._expected: set[Kind] = set()
         self.lag = LagWatch()
+        self.thread_watch = ThreadWatch()
         # Writes down what goes wrong in the pools made from now on.
         self.journal: Journal | None = None
         # Explains to their callers why there is no connection for them.
         self.reporter: Callable[[], Report] | None = None
         # What may be sent a second time.
         self.retrying: Retrying | None = None
+        # Makes who hears how long each wait, connect and hold of a new pool takes.
+        self.times: Callable[[], TimesObserver | None] = lambda: None
         self.pooled: list[PooledEngine] = []
 
     def expect(self, kind: Kind) -> None:
@@ -92,10 +96,13 @@ class Engines:
     def threads(self) -> Engine:
         engine, commands = build_sync_engine(self._settings, self._observer)
         self.pooled.append(PooledEngine(engine, commands, self._observed(engine)))
+        if isinstance(pool := engine.pool, MeasuredQueuePool):
+            pool.reporter = self.reporter
         return engine
 
     def _observed(self, engine: Engine) -> ObservedPool:
-        observed = ObservedPool(engine, self.lag)
+        observed = ObservedPool(engine, self.lag, self.thread_watch)
+        observed.recorder.times = self.times()
         if (journal := self.journal) is not None:
             observed.recorder.listeners.append(journal)
             observed.on_nested = journal.nested
@@ -185,7 +192,18 @@ class Engines:
             pool_timeout=settings.pool_timeout if is_queue else None,
             pool_recycle=settings.pool_recycle if is_queue and settings.pool_recycle >= 0 else None,
             loop_lag=self.lag.lag(now),
+            threads=self.thread_watch.threads(),
         )
+
+    def watch_loop(self) -> None:
+        """Note what happens to the running event loop and to its threads, from now on."""
+        self.lag.begin()
+        self.thread_watch.begin()
+
+    def forget_loop(self) -> None:
+        """Note no more of it."""
+        self.lag.end()
+        self.thread_watch.end()
 
     async def warm_up(self, timeout: float) -> tuple[int, BaseException | None]:
         """Open `min_idle` connections for up to `timeout` seconds; how many are missing then, and what kept them away.
@@ -249,6 +267,9 @@ def _together(pools: list[PoolSnapshot]) -> PoolSnapshot:
         totals=reduce(add, (pool.totals for pool in pools)),
         timings=reduce(add, (pool.timings for pool in pools)),
         loop_lag=first.loop_lag,
+        deadlocks=reduce(add, (pool.deadlocks for pool in pools)),
+        threads=first.threads,
+        pools=first.pools,
         connect_trouble=max(troubles, key=lambda trouble: trouble.seconds, default=None),
         unknown=frozenset[str]().union(*(pool.unknown for pool in pools)),
     )

@@ -28,11 +28,15 @@ _GROWING = frozenset({Plight.LEAKED, Plight.LOST})
 
 @dataclass(frozen=True)
 class Case:
-    """A window (oldest first, at least one snapshot, all of one pool that went on counting) and the server's facts."""
+    """A window (oldest first, at least one snapshot, all of one pool that went on counting) and the server's facts.
+
+    `unanswered` says that a look at the server got no answer.
+    """
 
     window: tuple[PoolSnapshot, ...]
     facts: ServerFacts | None = None
     replicas: tuple[ReplicaView, ...] = ()
+    unanswered: bool = False
 
     @classmethod
     def of(
@@ -40,6 +44,8 @@ class Case:
         window: Sequence[PoolSnapshot],
         facts: ServerFacts | None = None,
         replicas: tuple[ReplicaView, ...] = (),
+        *,
+        unanswered: bool = False,
     ) -> Case:
         """The case of these snapshots. What was before the pool began to count anew is left out."""
         kept = [window[-1]]
@@ -47,7 +53,7 @@ class Case:
             if not is_earlier(before, kept[-1]):
                 break
             kept.append(before)
-        return cls(tuple(reversed(kept)), facts, replicas)
+        return cls(tuple(reversed(kept)), facts, replicas, unanswered)
 
     @property
     def now(self) -> PoolSnapshot:
@@ -81,7 +87,7 @@ class Case:
     @cached_property
     def trouble(self) -> Trouble | None:
         """Why connects fail, or failed lately."""
-        return trouble_of(self.now, self.lately)
+        return trouble_of(self.now, self.lately, waits=self.waits)
 
     @property
     def tells_waiting(self) -> bool:
@@ -117,7 +123,7 @@ class Case:
 
     @cached_property
     def view(self) -> View:
-        return View(self.moment, self.facts)
+        return View(self.moment, self.facts, unanswered=self.unanswered)
 
     @cached_property
     def held(self) -> tuple[Held, ...]:
@@ -157,11 +163,11 @@ class Case:
             if self.view.stale:
                 yield "the server: its facts are of another moment"
             elif self.facts is None:
-                yield "the server: no facts"
+                yield "the server: it does not answer" if self.unanswered else "the server: no facts"
             elif self.view.behind_pooler:
                 yield "which session is whose: behind a pooler"
             if self.facts is not None and self.facts.unseen > 0:
-                yield f"blind to {self.facts.unseen} sessions: grant pg_monitor"
+                yield f"blind to {self.facts.unseen} sessions: grant {self.facts.grant_to_see}"
         if rates and self.lately.seconds <= 0:
             yield "rates: one moment only"
         if not self.tells_waiting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TypeVar
 
@@ -87,13 +87,8 @@ def _totals(before: Totals, now: Totals) -> Totals:
 
 
 def _timings(before: Timings, now: Timings) -> Timings:
-    return Timings(
-        _since(before.waits, now.waits),
-        _since(before.connects, now.connects),
-        _since(before.holds, now.holds),
-        _since(before.in_sql, now.in_sql),
-        _since(before.gaps, now.gaps),
-    )
+    names = (item.name for item in fields(Timings))
+    return Timings(**{name: _since(getattr(before, name), getattr(now, name)) for name in names})
 
 
 def _lags(before: PoolSnapshot, now: PoolSnapshot) -> Histogram:

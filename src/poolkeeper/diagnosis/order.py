@@ -20,6 +20,8 @@ from poolkeeper.diagnosis.rules import (
     connect_tls,
     connection_storm,
     database_limit,
+    deadlocks,
+    deploy_overlap,
     early_checkout,
     external_io,
     failover,
@@ -30,6 +32,7 @@ from poolkeeper.diagnosis.rules import (
     leak_collected,
     long_hold,
     loop_blocked,
+    many_pools,
     many_statements,
     nested_checkout,
     no_replica_healthy,
@@ -51,6 +54,7 @@ from poolkeeper.diagnosis.rules import (
     stale_connections,
     stream,
     table_lock,
+    thread_starvation,
     true_burst,
     undersized,
 )
@@ -59,6 +63,9 @@ from poolkeeper.model import Finding, Severity
 # Each stage would show the picture of those below it: while nothing can be opened, or the loop stands still, everything
 # is late; holders that wait for the server are no leaks.
 CAUSES: tuple[Rule, ...] = (
+    # Connects fail, or will, for want of a slot that the service itself takes.
+    many_pools.check,
+    deploy_overlap.check,
     # Connects fail.
     pooler_full.check,
     role_limit.check,
@@ -77,6 +84,7 @@ CAUSES: tuple[Rule, ...] = (
     # The service stands still, or in its own way.
     loop_blocked.check,
     nested_checkout.check,
+    thread_starvation.check,
     # Connecting takes the time.
     overflow_churn.check,
     connection_storm.check,
@@ -86,6 +94,7 @@ CAUSES: tuple[Rule, ...] = (
     row_lock.check,
     table_lock.check,
     hot_row.check,
+    deadlocks.check,
     slow_commit.check,
     huge_result.check,
     pooler_queue.check,

@@ -112,13 +112,15 @@ def _in_sql(holder: Holder, session: ServerSession | None, seconds: float, view:
         return Plight.QUEUED if _runs_too_briefly(session, seconds, view) else Plight.RUNNING
     if session.state is None:
         return Plight.UNSEEN
-    return Plight.RUNNING if is_busy(session) else _although_idle(session, seconds)
+    return Plight.RUNNING if is_busy(session) else _although_idle(session, view.waited_at_the_look(seconds))
 
 
 def _without_session(holder: Holder, seconds: float, view: View) -> Plight:
     if view.can_find(holder):
-        return Plight.LOST if seconds >= LOST_AFTER else Plight.UNSEEN
-    return Plight.QUEUED if view.behind_pooler and view.pooler_queue else Plight.UNSEEN
+        return Plight.LOST if view.waited_at_the_look(seconds) >= LOST_AFTER else Plight.UNSEEN
+    if view.behind_pooler and view.pooler_queue:
+        return Plight.QUEUED
+    return Plight.LOST if view.unanswered and seconds >= LOST_AFTER else Plight.UNSEEN
 
 
 def _runs_too_briefly(session: ServerSession, seconds: float, view: View) -> bool:
@@ -128,10 +130,11 @@ def _runs_too_briefly(session: ServerSession, seconds: float, view: View) -> boo
     return view.pooler is None or view.pooler_queue > 0
 
 
-def _although_idle(session: ServerSession, seconds: float) -> Plight:
-    """The answer may be on its way, so both sides have to say the same for a while."""
-    idle = seconds if session.state_seconds is None else session.state_seconds
-    return Plight.LOST if min(idle, seconds) >= LOST_AFTER else Plight.RUNNING
+def _although_idle(session: ServerSession, waited: float) -> Plight:
+    """The statement may have begun after the look, or its answer be on its way: both sides have to say the same for a
+    while."""
+    idle = waited if session.state_seconds is None else session.state_seconds
+    return Plight.LOST if min(idle, waited) >= LOST_AFTER else Plight.UNSEEN
 
 
 def _in_gap(holder: Holder, *, tells_awaits: bool) -> Plight:

@@ -70,12 +70,12 @@ class Trouble:
         )
 
 
-def trouble_of(now: PoolSnapshot, lately: Change) -> Trouble | None:
-    """What the latest connect failed of, or else what most of the last seconds did."""
+def trouble_of(now: PoolSnapshot, lately: Change, *, waits: bool) -> Trouble | None:
+    """What the latest connect failed of, or else what most of the last seconds did; `waits` says that callers wait."""
     if now.connect_trouble is not None:
         trouble = now.connect_trouble
         # Who has connections and can live on them is not stopped by a server that grants no more.
-        hurts = now.waiting > 0 or lately.unserved > 0 or now.open == 0 or trouble.kind != "too-many-connections"
+        hurts = waits or now.open == 0 or trouble.kind != "too-many-connections"
         return Trouble(
             now.name,
             trouble.kind,

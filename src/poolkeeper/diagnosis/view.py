@@ -21,7 +21,8 @@ class View:
     Behind a pooler no holder knows its session. Then it is looked for by its statement.
     """
 
-    def __init__(self, moment: PoolSnapshot, facts: ServerFacts | None) -> None:
+    def __init__(self, moment: PoolSnapshot, facts: ServerFacts | None, *, unanswered: bool = False) -> None:
+        self.moment, self.unanswered = moment, unanswered
         self.stale = facts is not None and not abs(moment.at - facts.at) <= FACTS_FRESH
         self.facts = None if self.stale else facts
         sessions = self.facts.sessions if self.facts else ()
@@ -54,6 +55,10 @@ class View:
             return self._by_id.get(holder.backend) if holder.backend is not None else None
         running = self._by_statement.get(holder.statement or "", ())
         return running[0] if running else None
+
+    def waited_at_the_look(self, seconds: float) -> float:
+        """For how long somebody who waits for so many seconds now had waited when the server was looked at."""
+        return seconds if self.facts is None else seconds - (self.moment.at - self.facts.at)
 
     def running(self, statement: str | None) -> int:
         """How many sessions run this statement."""

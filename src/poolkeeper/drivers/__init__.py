@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from poolkeeper.drivers.base import ConnectOptions, Driver
-from poolkeeper.drivers.codes import is_from_server, is_lock_timeout, is_statement_timeout, number_of, sqlstate_of
+from poolkeeper.drivers.codes import (
+    is_deadlock,
+    is_from_server,
+    is_lock_timeout,
+    is_statement_timeout,
+    number_of,
+    sqlstate_of,
+)
 from poolkeeper.drivers.evidence import Evidence, evidence_of
 from poolkeeper.drivers.failures import classify_connect_failure
 from poolkeeper.drivers.fetches import WatchedCursor
@@ -19,6 +26,7 @@ __all__ = [
     "driver_for",
     "driver_of",
     "evidence_of",
+    "is_deadlock",
     "is_from_server",
     "is_lock_timeout",
     "is_statement_timeout",

@@ -88,6 +88,11 @@ def is_statement_timeout(error: BaseException) -> bool:
     return number_of(error) in sqlstates.MYSQL_STATEMENT_TIMEOUT.value
 
 
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the server ended a statement because others waited for it while it waited for them."""
+    return sqlstate_of(error) in sqlstates.DEADLOCK.value or number_of(error) in sqlstates.MYSQL_DEADLOCK.value
+
+
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a lock was not to be had in time, or not at once with NOWAIT."""
     return (

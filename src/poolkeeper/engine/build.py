@@ -17,6 +17,7 @@ from poolkeeper.engine.commits import refuse_lost_commits
 from poolkeeper.engine.connects import ConnectObserver, classify_connects
 from poolkeeper.engine.deadlines import LoopTimers, Timers, thread_timers
 from poolkeeper.engine.lost_answers import tell_lost_answers
+from poolkeeper.model import ClientName
 from poolkeeper.pool import KeeperPool, MeasuredQueuePool, guard
 from poolkeeper.settings import EffectiveSettings
 
@@ -82,7 +83,7 @@ def connect_options(settings: EffectiveSettings) -> ConnectOptions:
 
 def _application_name(settings: EffectiveSettings) -> str:
     """Who this is, as the server's process list shows it: service/host/process."""
-    return f"{settings.service or 'poolkeeper'}/{socket.gethostname()}/{os.getpid()}"
+    return str(ClientName(settings.service or "poolkeeper", socket.gethostname(), os.getpid()))
 
 
 def _engine_arguments(settings: EffectiveSettings, driver: Driver, pool: type[Pool]) -> dict[str, Any]:

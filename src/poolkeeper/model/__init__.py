@@ -4,19 +4,22 @@ from poolkeeper.model.finding import Confidence, Finding, Severity, errors_in
 from poolkeeper.model.histogram import BOUNDS, Histogram
 from poolkeeper.model.holder import Holder, Phase
 from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
+from poolkeeper.model.process import ClientName, Pools, Threads
 from poolkeeper.model.replica import HostState, Position, ReplicaView, Role, Standing
 from poolkeeper.model.report import Report
 from poolkeeper.model.retries import Retries, RetryReason
 from poolkeeper.model.server import Ceiling, PoolerFacts, ServerFacts, ServerSession
-from poolkeeper.model.snapshot import ConnectTrouble, LoopLag, PoolSnapshot, Timings, Totals
+from poolkeeper.model.snapshot import ConnectTrouble, Deadlocks, LoopLag, PoolSnapshot, Timings, Totals
 from poolkeeper.model.statement import shape_of
 
 __all__ = [
     "BOUNDS",
     "Ceiling",
+    "ClientName",
     "CloseReason",
     "Confidence",
     "ConnectTrouble",
+    "Deadlocks",
     "Finding",
     "Histogram",
     "Holder",
@@ -29,6 +32,7 @@ __all__ = [
     "PoolObserver",
     "PoolSnapshot",
     "PoolerFacts",
+    "Pools",
     "Position",
     "ReplicaView",
     "Report",
@@ -39,6 +43,7 @@ __all__ = [
     "ServerSession",
     "Severity",
     "Standing",
+    "Threads",
     "Timings",
     "Totals",
     "errors_in",

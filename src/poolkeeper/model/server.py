@@ -12,7 +12,8 @@ class ServerSession:
 
     `state` is PostgreSQL's ("active", "idle", "idle in transaction", "idle in transaction (aborted)"; MySQL's are
     translated). `wait` is "type/event" ("Lock/relation", "Client/ClientRead"), None while on CPU. `blocked_by` are ids
-    of sessions. `statement` is a shape without values. Times are seconds.
+    of sessions. `statement` is a shape without values. Times are seconds, `session_seconds` since it was opened.
+    `client_ended` says that its name tells of a process of this host that runs no more: only the server keeps it.
     """
 
     id: int
@@ -26,6 +27,8 @@ class ServerSession:
     transaction_seconds: float | None = None
     blocked_by: tuple[int, ...] = ()
     statement: str | None = None
+    session_seconds: float | None = None
+    client_ended: bool = False
 
     @property
     def in_transaction(self) -> bool:
@@ -62,7 +65,8 @@ class ServerFacts:
     `ordinary` is the ceiling for ordinary roles (max_connections without the reserved slots), `role` and `database` are
     those of the service's own. `timeouts` are the server's for this session, by name, in seconds; None is off. `unseen`
     counts sessions of which only the owner may be seen: see `sessions` with a state of None. `cpus` is how many the
-    server has, if told.
+    server has, if told. `application` is the name of the session that looked, and `process_seconds` for how long that
+    process has run.
     """
 
     kind: str
@@ -77,6 +81,13 @@ class ServerFacts:
     in_recovery: bool | None = None
     pooler: PoolerFacts | None = None
     cpus: int | None = None
+    application: str | None = None
+    process_seconds: float | None = None
+
+    @property
+    def grant_to_see(self) -> str:
+        """What a role is granted so that no session is hidden from it."""
+        return "pg_monitor" if self.kind == "postgresql" else "PROCESS"
 
     def session(self, backend: int | None) -> ServerSession | None:
         """The session of this id."""

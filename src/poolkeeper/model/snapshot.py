@@ -10,6 +10,7 @@ from typing import Self
 from poolkeeper.model.histogram import Histogram
 from poolkeeper.model.holder import Holder
 from poolkeeper.model.pool_events import CloseReason
+from poolkeeper.model.process import Pools, Threads
 from poolkeeper.model.retries import Retries
 
 
@@ -44,10 +45,14 @@ _COUNTS = tuple(item.name for item in fields(Totals) if item.name != "connect_fa
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long things took, in seconds: waits for a connection, connects, holds, and what of a hold was spent waiting
-    for the database (`in_sql`) and what between statements (`gap`)."""
+    """How long things took, in seconds.
+
+    Waits for a connection, and of those who had to wait what they spent in the queue and not on a connect (`queues`);
+    connects; holds, and what of them was spent waiting for the database (`in_sql`) and between statements (`gaps`).
+    """
 
     waits: Histogram = field(default_factory=Histogram)
+    queues: Histogram = field(default_factory=Histogram)
     connects: Histogram = field(default_factory=Histogram)
     holds: Histogram = field(default_factory=Histogram)
     in_sql: Histogram = field(default_factory=Histogram)
@@ -86,17 +91,35 @@ class ConnectTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadlocks:
+    """How many statements the server ended to break a deadlock, since the pool was made.
+
+    Of the latest: its shape, and the request and the line that ran it, as far as they are known.
+    """
+
+    count: int = 0
+    statement: str | None = None
+    route: str | None = None
+    site: str | None = None
+
+    def __add__(self, other: Deadlocks) -> Self:
+        """Those of two pools."""
+        latest = self if self.count else other
+        return type(self)(self.count + other.count, latest.statement, latest.route, latest.site)
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSnapshot:
     """The numbers of one pool at one moment; `holders` has the longest first.
 
     `at` is the moment on the monotonic clock. `waiting` counts callers that asked and have no connection yet (the one
     that waits longest since `oldest_waiter` seconds), `connecting` the connections that are being opened, `checking`
     those whose ping or close is under way. `opened` and `closed` (by reason) count since the pool was made. `capacity`
-    is None for a pool without a limit (NullPool). `unknown` names the fields that this pool cannot tell, as those of
-    SQLAlchemy cannot tell what is waiting or connecting; such fields are zero or None. `retries` are those of the
-    `Database` that the pool belongs to, None for any other pool. A part of `totals` or `timings`
-    is named with a dot ("timings.waits"). Of a replica's pool, `gets_reads` says whether it is in the rotation, and
-    `replica_lag` how far it is behind (seconds); both are None for others.
+    is None for a pool without a limit (NullPool). `threads` and `pools` are of the whole process, `retries` of the
+    `Database` that the pool belongs to; None is not known. Of a replica's pool, `gets_reads` says whether it is in the
+    rotation, and `replica_lag` how far it is behind (seconds); both are None for others.
+    `unknown` names the fields that this pool cannot tell, as those of SQLAlchemy cannot tell what is waiting or
+    connecting; such fields are zero or None. A part of `totals` or `timings` is named with a dot ("timings.waits").
     """
 
     name: str
@@ -122,6 +145,9 @@ class PoolSnapshot:
     gets_reads: bool | None = None
     replica_lag: float | None = None
     retries: Retries | None = field(default=None, repr=False)
+    deadlocks: Deadlocks = field(default_factory=Deadlocks, repr=False)
+    threads: Threads | None = field(default=None, repr=False)
+    pools: Pools | None = field(default=None, repr=False)
     unknown: frozenset[str] = frozenset()
 
     @property

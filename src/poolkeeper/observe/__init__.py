@@ -7,6 +7,7 @@ from poolkeeper.observe.loop_lag import LagWatch
 from poolkeeper.observe.pools import ObservedPool
 from poolkeeper.observe.recorder import Recorder
 from poolkeeper.observe.request import PHASE, current_scope, phase_of, route_of
+from poolkeeper.observe.threads import ThreadWatch
 from poolkeeper.observe.watch import Watch, watch
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LagWatch",
     "ObservedPool",
     "Recorder",
+    "ThreadWatch",
     "Ticker",
     "Watch",
     "current_scope",

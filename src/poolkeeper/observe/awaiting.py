@@ -14,6 +14,7 @@ from typing import Any
 from greenlet import greenlet  # type: ignore[import-untyped]
 from sqlalchemy.util.concurrency import greenlet_spawn
 
+from poolkeeper.observe.children import child_of
 from poolkeeper.observe.sites import Site, described, frames_of, is_library
 
 # A chain is as deep as the calls of an app; a ring of tasks that await each other has no end.
@@ -27,7 +28,8 @@ _NAMES = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "
 def awaiting(who: asyncio.Task[Any] | threading.Thread | None) -> tuple[str, ...]:
     """The calls that this task or thread is in, as in "orders/shop.py:42 in place_order", the outermost first.
 
-    What lies above the service's own code (a server, a framework) is left out. Nothing for whoever asks itself.
+    What lies above the service's own code (a server, a framework) is left out. Where a task waits for several others,
+    the chain goes on in the first that is not done. Nothing for whoever asks itself.
     """
     sites = sites_of(who)
     first = next((index for index, (code, _) in enumerate(sites) if not is_library(code)), 0)
@@ -59,15 +61,18 @@ def _site(frame: FrameType) -> Site:
 
 def _frames_of_task(task: asyncio.Task[Any]) -> Iterator[FrameType]:
     link: Any = task
+    frame: FrameType | None = None
+    seen: set[int] = set()
     for _ in range(_DEEPEST):
         link = _coroutine_of(link)
-        if link is None or _is_running(link):
+        if link is None or id(link) in seen or _is_running(link):
             return
+        seen.add(id(link))
         names = next((names for names in _NAMES if hasattr(link, names[1])), None)
         if names is None:
-            link = _inside(link)
+            link = _inside(link, frame)
             continue
-        frame: FrameType | None = getattr(link, names[0])
+        frame = getattr(link, names[0])
         if frame is not None:
             yield frame
             if frame.f_code is _SPAWN:
@@ -84,10 +89,20 @@ def _coroutine_of(link: Any) -> Any:
     return link.get_coro() if hasattr(link, "get_coro") else link
 
 
-def _inside(link: Any) -> Any:
-    """What an awaitable that tells nothing stands for: the step of a generator, a future's iterator, a task."""
-    found: list[Any] = [each for each in gc.get_referents(link) if isinstance(each, _TELLING)]
-    return found[0] if found else None
+def _inside(link: Any, frame: FrameType | None) -> Any:
+    """What an awaitable that tells nothing stands for: the step of a generator, a task, a future's children.
+
+    `frame` is the one that awaits it.
+    """
+    if _is_future(link):
+        return child_of(link, frame)
+    inside: list[Any] = gc.get_referents(link)
+    found: list[Any] = [each for each in inside if isinstance(each, _TELLING)]
+    return next(iter(found or filter(_is_future, inside)), None)
+
+
+def _is_future(link: object) -> bool:
+    return isinstance(link, asyncio.Future)
 
 
 def _frames_in_greenlet(spawn: FrameType) -> Iterator[FrameType]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -26,11 +27,17 @@ from poolkeeper.pool import KeeperPool, KeeperRecord, MeasuredQueuePool, Wait
 Who = asyncio.Task[Any] | threading.Thread | None
 
 
+_numbers = count(1)
+
+
 class Checkout(Work):
     """One connection in somebody's hands since `started` (on the monotonic clock).
 
     What is cheap is kept, and put into words by `holder()`. `thread` is empty in a task.
     """
+
+    # Given when somebody looks: most checkouts are never looked at.
+    number = 0
 
     # No dataclass: this is made at every checkout.
     def __init__(
@@ -76,6 +83,7 @@ class Checkout(Work):
     def holder(self, now: float) -> Holder:
         """All that is known, in words; `now` is on the monotonic clock."""
         statement, raw = self.statement, self.driver_connection
+        self.number = self.number or next(_numbers)
         return replace(
             self.brief(now),
             statement=None if statement is None else self._engine.shape(statement),
@@ -88,6 +96,7 @@ class Checkout(Work):
             phase=phase_of(self.scope),
             finished=self.is_finished,
             awaiting=awaiting(self.who),
+            id=self.number,
         )
 
     def _name(self) -> str:
@@ -203,9 +212,11 @@ class Checkouts:
             self._dialog, record.holder, current_scope.get(), record.taken, connection, current_site()
         )
         if waited:
-            self._recorder.served(waited)
+            self._recorder.served(waited, _queued(record, waited))
         else:
             self._recorder.at_once += 1
+            if self._recorder.times is not None:
+                self._recorder.times.took("waits", 0.0)
 
     def returned(self, record: ConnectionPoolEntry, held: float) -> None:
         checkout = self._open.pop(record, None)
@@ -249,3 +260,11 @@ def _current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+def _queued(record: KeeperRecord, waited: float) -> float:
+    """What of a wait was over before the connect began that ended it; all of it where a connection came back."""
+    since, began = record.taken - waited, record.began
+    record.began = 0.0
+    # A connection that was there before is nobody's own.
+    return waited if began == 0.0 or record.born < since else min(waited, max(0.0, began - since))

@@ -285,6 +285,12 @@ NUMBERS = _STANDARD + _OWN
 
 TIMES = (
     Times(WAIT_TIME, "How long callers waited for a connection.", "timings.waits", lambda pool: pool.timings.waits),
+    Times(
+        "poolkeeper.queue_time",
+        "How much of each wait was spent in the queue, and not on a connect; of those who had to wait.",
+        "timings.queues",
+        lambda pool: pool.timings.queues,
+    ),
     Times(CREATE_TIME, "How long connects took.", "timings.connects", lambda pool: pool.timings.connects),
     Times(USE_TIME, "How long connections were held.", "timings.holds", lambda pool: pool.timings.holds),
     Times(

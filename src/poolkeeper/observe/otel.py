@@ -4,35 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
+from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation, get_meter_provider
 
 from poolkeeper.model import BOUNDS, PoolEvent, PoolEventKind
 from poolkeeper.observe.metrics import (
-    CREATE_TIME,
     NUMBERS,
     POOL_NAME,
     RECENT_LAG,
     SCHEMA_URL,
     TIMES,
-    USE_TIME,
-    WAIT_TIME,
     Number,
     Reading,
     Source,
+    Times,
     reading_of,
     reading_of_process,
 )
 
-_TIMES_OF = {
-    PoolEventKind.HANDED_OVER: WAIT_TIME,
-    PoolEventKind.CONNECTED: CREATE_TIME,
-    PoolEventKind.RETURNED: USE_TIME,
+_WHAT = {
+    PoolEventKind.HANDED_OVER: "waits",
+    PoolEventKind.CONNECTED: "connects",
+    PoolEventKind.RETURNED: "holds",
 }
 
 
+# Each value costs several microseconds of the SDK's: not what a hold consists of, for that would double the price.
+_RECORDED = ("waits", "queues", "connects", "holds")
+
+
 class OtelObserver:
-    """Records how long waits, connects and holds of one pool take: a `PoolObserver`.
+    """Records how long waits, connects and holds of one pool take: a `PoolObserver`, also for a `KeeperPool` alone.
 
     They are recorded one by one, as OpenTelemetry has no histogram that is read at collection. `meter_provider` is the
     global one unless given. What a pool does is told to an observer at each checkout, also when nobody measures:
@@ -42,27 +45,36 @@ class OtelObserver:
     def __init__(self, pool_name: str, meter_provider: MeterProvider | None = None) -> None:
         meter = _meter(meter_provider)
         self._attributes = {POOL_NAME: pool_name}
-        self._of_kind = {kind: _histogram(meter, name) for kind, name in _TIMES_OF.items()}
+        named = {times.known_by.rpartition(".")[2]: times for times in TIMES}
+        self._histograms = {what: _histogram(meter, named[what]) for what in _RECORDED}
 
     def notice(self, event: PoolEvent) -> None:
-        histogram = self._of_kind.get(event.kind)
+        what = _WHAT.get(event.kind)
+        if what is not None:
+            self.took(what, event.seconds)
+
+    def took(self, what: str, seconds: float) -> None:
+        """Record one more of `Timings.what`."""
+        histogram = self._histograms.get(what)
         if histogram is not None:
-            histogram.record(event.seconds, self._attributes)
+            histogram.record(seconds, self._attributes)
 
 
-class Registration:
-    """Pools that are read at each collection. OpenTelemetry forgets no instrument: after `close()` ours say nothing."""
+class Exporter:
+    """The instruments of one meter provider, which forgets none: each reads all pools of the moment."""
 
-    def __init__(self, sources: Sequence[Source], meter: Meter) -> None:
-        self._sources = tuple(sources)
+    def __init__(self, meter: Meter) -> None:
+        self._sources: list[Source] = []
         self._reading = Reading()
         self._told: set[str] = set()
         for number in (*NUMBERS, RECENT_LAG):
             self._instrument(meter, number)
 
-    def close(self) -> None:
-        """Read the pools no more."""
-        self._sources = ()
+    def add(self, sources: Sequence[Source]) -> None:
+        self._sources.extend(sources)
+
+    def remove(self, sources: Sequence[Source]) -> None:
+        self._sources = [source for source in self._sources if source not in sources]
         self._told.clear()
 
     def _instrument(self, meter: Meter, number: Number) -> None:
@@ -94,12 +106,33 @@ class Registration:
         return self._reading
 
 
+class Registration:
+    """Pools that are read at each collection, until `close()`."""
+
+    def __init__(self, exporter: Exporter, sources: Sequence[Source]) -> None:
+        self._exporter, self._sources = exporter, tuple(sources)
+        exporter.add(self._sources)
+
+    def close(self) -> None:
+        """Read the pools no more. Safe to call twice."""
+        self._exporter.remove(self._sources)
+        self._sources = ()
+
+
+_exporters: WeakKeyDictionary[MeterProvider, Exporter] = WeakKeyDictionary()
+
+
 def register(sources: Sequence[Source], meter_provider: MeterProvider | None = None) -> Registration:
     """Export the pools that these tell of: they are read when metrics are collected, and cost nothing between.
 
-    `meter_provider` is the global one unless given; it may be set later.
+    `meter_provider` is the global one unless given; it may be set later. A `Database` registers itself where an SDK is
+    set up when it starts.
     """
-    return Registration(sources, _meter(meter_provider))
+    provider = meter_provider or get_meter_provider()
+    exporter = _exporters.get(provider)
+    if exporter is None:
+        exporter = _exporters[provider] = Exporter(_meter(provider))
+    return Registration(exporter, sources)
 
 
 def observer_for(pool_name: str, meter_provider: MeterProvider | None = None) -> OtelObserver | None:
@@ -117,7 +150,6 @@ def _meter(meter_provider: MeterProvider | None) -> Meter:
     return (meter_provider or get_meter_provider()).get_meter("poolkeeper", version("poolkeeper"), SCHEMA_URL)
 
 
-def _histogram(meter: Meter, name: str) -> Histogram:
-    description = next(times.description for times in TIMES if times.name == name)
+def _histogram(meter: Meter, times: Times) -> Histogram:
     # The SDK's own buckets are meant for milliseconds: in seconds, all would be in the first.
-    return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=BOUNDS)
+    return meter.create_histogram(times.name, "s", times.description, explicit_bucket_boundaries_advisory=BOUNDS)

@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from poolkeeper.model import Holder, PoolEvent, PoolEventKind, PoolSnapshot
-from poolkeeper.observe.checkouts import Checkouts
+from poolkeeper.model import Holder, PoolCounts, PoolEvent, PoolEventKind, PoolSnapshot
+from poolkeeper.observe import live_pools
+from poolkeeper.observe.checkouts import Checkouts, Dialog
+from poolkeeper.observe.deadlocks import DeadlockCount
 from poolkeeper.observe.loop_lag import LagWatch
 from poolkeeper.observe.recorder import Recorder, ThreadRecorder
+from poolkeeper.observe.threads import ThreadWatch
 from poolkeeper.pool import KeeperPool, limits_of
 
 
@@ -21,28 +24,36 @@ class ObservedPool:
     `engine` is the synchronous face of an `AsyncEngine`. It is observed from now on, as long as it lives.
     """
 
-    def __init__(self, engine: Engine, lag: LagWatch | None = None) -> None:
+    def __init__(self, engine: Engine, lag: LagWatch | None = None, threads: ThreadWatch | None = None) -> None:
         self.engine = engine
         self.recorder = Recorder() if engine.dialect.is_async else ThreadRecorder()
         self.lag = lag or LagWatch()
+        self.threads = threads or ThreadWatch()
         self.recorder.listeners.append(self)
         self.checkouts = Checkouts(engine, self.recorder)
+        self.deadlocks = DeadlockCount(engine, Dialog(engine).shape)
         # Hears at once, in its own task or thread, of a holder that begins to wait for another connection of this pool.
         self.on_nested: Callable[[Holder], None] | None = None
+        live_pools.add(self)
 
     def notice(self, event: PoolEvent) -> None:
         # A pool that is used on an event loop for the first time has to connect there.
         if event.kind is PoolEventKind.CONNECTING:
             self.lag.begin()
+            self.threads.begin()
         elif event.kind is PoolEventKind.WAITING and self.on_nested is not None:
             holder = self.checkouts.nesting()
             if holder is not None:
                 self.on_nested(holder)
 
+    def counts(self) -> PoolCounts:
+        """The pool's numbers at this moment."""
+        return self.checkouts.counts()
+
     def snapshot(self, name: str) -> PoolSnapshot:
         """The pool's numbers and holders at this moment, and what has happened since it was observed."""
         now = time.monotonic()
-        counts = self.checkouts.counts()
+        counts = self.counts()
         pool_size, min_idle, timeout, recycle = self._limits()
         waits = self.checkouts.waits()
         return PoolSnapshot(
@@ -66,6 +77,9 @@ class ObservedPool:
             timings=self.recorder.timings(),
             loop_lag=self.lag.lag(now),
             connect_trouble=self.recorder.connect_trouble(now),
+            deadlocks=self.deadlocks.so_far,
+            threads=self.threads.threads(),
+            pools=live_pools.pools_beside(self),
             unknown=self.checkouts.unknown,
         )
 

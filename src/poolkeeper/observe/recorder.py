@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 from poolkeeper.drivers import classify_connect_failure, sqlstate_of
 from poolkeeper.model import BOUNDS, ConnectTrouble, Histogram, PoolEvent, PoolEventKind, PoolObserver, Timings, Totals
@@ -38,15 +39,24 @@ class Buckets:
         return Histogram(tuple(self.counts), self.total)
 
 
+class TimesObserver(Protocol):
+    """Hears each time that goes into a pool's `Timings`, within the pool's work: it must be quick and not raise."""
+
+    def took(self, what: str, seconds: float) -> None:
+        """One of `Timings.what` more."""
+        ...
+
+
 class Recorder:
     """Hears a pool, on its event loop, and tells what has happened since.
 
     It is told of what every checkout comes to by calls, or, as an observer of its own, by events. `listeners` hear what
-    is rare: every event but those of a checkout.
+    is rare: every event but those of a checkout. `times` hears how long each thing took that is in `Timings`.
     """
 
     def __init__(self) -> None:
         self.listeners: list[PoolObserver] = []
+        self.times: TimesObserver | None = None
         self.at_once = self._asked = self._served = self._returned = 0
         self._held = self._held_in_sql = 0.0
         self._counts: Counter[PoolEventKind] = Counter()
@@ -54,7 +64,7 @@ class Recorder:
         self._failed_since: float | None = None
         self._failed_in_a_row = 0
         self._failure: ConnectTrouble | None = None
-        self._waits, self._connects = Buckets(), Buckets()
+        self._waits, self._queues, self._connects = Buckets(), Buckets(), Buckets()
         self._holds, self._in_sql, self._gaps = no_counts(), no_counts(), no_counts()
         self._also: dict[PoolEventKind, Callable[[PoolEvent], None]] = {
             PoolEventKind.REQUESTED: lambda _: self.asked(),
@@ -76,10 +86,19 @@ class Recorder:
         """Note a call for a connection that is not served at once."""
         self._asked += 1
 
-    def served(self, waited: float) -> None:
-        """Note that it got one, after so many seconds. Who gets one at once is counted in `at_once` instead."""
+    def served(self, waited: float, queued: float | None = None) -> None:
+        """Note that it got one, after so many seconds, of which so many were not spent on a connect of its own.
+
+        Who gets one at once is counted in `at_once` instead.
+        """
         self._served += 1
         self._waits.add(waited)
+        if queued is not None:
+            self._queues.add(queued)
+        if self.times is not None:
+            self.times.took("waits", waited)
+            if queued is not None:
+                self.times.took("queues", queued)
 
     def served_unasked(self) -> None:
         """Note a checkout from a pool that tells of no request."""
@@ -94,6 +113,10 @@ class Recorder:
         self._holds[bisect_left(BOUNDS, held)] += 1
         self._in_sql[bisect_left(BOUNDS, in_sql)] += 1
         self._gaps[bisect_left(BOUNDS, held - in_sql)] += 1
+        if self.times is not None:
+            self.times.took("holds", held)
+            self.times.took("in_sql", in_sql)
+            self.times.took("gaps", max(0.0, held - in_sql))
 
     def totals(self) -> Totals:
         """What has happened."""
@@ -115,6 +138,7 @@ class Recorder:
         at_once = (waits.counts[0] + self.at_once, *waits.counts[1:])
         return Timings(
             waits=Histogram(at_once, waits.total),
+            queues=self._queues.histogram(),
             connects=self._connects.histogram(),
             holds=Histogram(tuple(self._holds), self._held),
             in_sql=Histogram(tuple(self._in_sql), self._held_in_sql),
@@ -130,6 +154,8 @@ class Recorder:
 
     def _connected(self, event: PoolEvent) -> None:
         self._connects.add(event.seconds)
+        if self.times is not None:
+            self.times.took("connects", event.seconds)
         self._failed_since = self._failure = None
         self._failed_in_a_row = 0
 

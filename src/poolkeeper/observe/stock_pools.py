@@ -41,7 +41,8 @@ class StockCounts:
     def unknown(self) -> frozenset[str]:
         """The fields of a snapshot that this pool cannot tell."""
         closes = frozenset[str]() if guard_of(self._engine) else frozenset({"closed"})
-        return closes if isinstance(self._engine.pool, MeasuredQueuePool) else closes | _OF_WAITING
+        unknown = closes | {"timings.queues"}
+        return unknown if isinstance(self._engine.pool, MeasuredQueuePool) else unknown | _OF_WAITING
 
     def counts(self, in_use: int) -> PoolCounts:
         """The pool's numbers, with so many checkouts."""

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from poolkeeper.model import Report
-
-if TYPE_CHECKING:
-    from poolkeeper.pool.keeper_pool import KeeperPool
 
 # What is going on is looked at again after so many seconds.
 _HOLDS_FOR = 1.0
 
 
+class Explained(Protocol):
+    """A pool that somebody explains: `reporter` tells who holds its connections, and why."""
+
+    reporter: Callable[[], Report] | None
+    logger: Any
+
+    @property
+    def name(self) -> str: ...
+
+
 class Incident:
     """What is said to those whom a pool turns away."""
 
-    def __init__(self, pool: KeeperPool) -> None:
+    def __init__(self, pool: Explained) -> None:
         self._pool = pool
         self._report: Report | None = None
         self._made = 0.0

@@ -7,24 +7,36 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from poolkeeper.model import PoolEvent, PoolEventKind, PoolObserver
+from poolkeeper.errors import PoolTimeout
+from poolkeeper.model import PoolEvent, PoolEventKind, PoolObserver, Report
+from poolkeeper.pool.incident import Incident
 from poolkeeper.pool.observers import Wait, deliver
+from poolkeeper.pool.problems import with_report
 
 
 class MeasuredQueuePool(QueuePool):
     """The bounded pool of an `Engine`. `observer` hears of requests, from the threads that make them."""
 
     observer: PoolObserver | None = None
+    # Tells those who time out who holds the connections, and why.
+    reporter: Callable[[], Report] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._incident = Incident(self)
         # Tokens, not a number: `+=` loses counts when threads meet in it.
         self._asking: dict[object, Wait] = {}
+
+    @property
+    def name(self) -> str:
+        kind = type(self).__name__
+        return f"{kind} {self._orig_logging_name}" if self._orig_logging_name else kind
 
     @property
     def capacity(self) -> int | None:
@@ -48,9 +60,10 @@ class MeasuredQueuePool(QueuePool):
             self._note(PoolEventKind.WAITING, began)
         try:
             connection = super().connect()
-        except exc.TimeoutError:
+        except exc.TimeoutError as error:
             self._note(PoolEventKind.TIMED_OUT, began)
-            raise
+            report = self._incident.report()
+            raise PoolTimeout(with_report(report, str(error.args[0])), report=report.full) from None
         finally:
             del self._asking[token]
         self._note(PoolEventKind.HANDED_OVER, began)
@@ -59,7 +72,7 @@ class MeasuredQueuePool(QueuePool):
     def recreate(self) -> QueuePool:
         pool = super().recreate()
         if isinstance(pool, MeasuredQueuePool):
-            pool.observer = self.observer
+            pool.observer, pool.reporter = self.observer, self.reporter
         return pool
 
     def _note(self, kind: PoolEventKind, began: float) -> None:

@@ -61,7 +61,7 @@ def timed_out(home: Home) -> Problem:
         f"{home.pool.name} limit of size {limits.pool_size} overflow {limits.max_overflow} reached, connection timed "
         f"out, timeout {options.timeout:0.2f} ({_moment(home)})"
     )
-    return lambda: _because(PoolTimeout(_with(report, message), counts, report.full), home.outage.error)
+    return lambda: _because(PoolTimeout(with_report(report, message), counts, report.full), home.outage.error)
 
 
 def saturated(home: Home, refusal: Refusal) -> BaseException:
@@ -74,7 +74,7 @@ def saturated(home: Home, refusal: Refusal) -> BaseException:
     )
     report = home.incident.report()
     error = PoolSaturated(
-        _with(report, f"{home.pool.name} refused at once: {why} ({_moment(home)})"),
+        with_report(report, f"{home.pool.name} refused at once: {why} ({_moment(home)})"),
         home.counts(),
         report.full,
         reason=refusal.reason,
@@ -107,7 +107,8 @@ def _note(home: Home) -> str:
     return f"{home.pool.name}: no connect succeeded for {seconds:.1f} s, {outage.failures} attempts ({_moment(home)})"
 
 
-def _with(report: Report, message: str) -> str:
+def with_report(report: Report, message: str) -> str:
+    """The message, with the likeliest cause below it."""
     return f"{message}\n{report.short}" if report.short else message
 
 

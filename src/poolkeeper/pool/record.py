@@ -56,6 +56,8 @@ class KeeperRecord(_ConnectionRecord):
         self.look_at_socket: Poll | None = None
         self.holder: asyncio.Task[Any] | None = None
         self.born = self.heard = self.taken = self.idle_since = 0.0
+        # When the connect began; 0 once somebody who waited got the connection.
+        self.began = 0.0
         # Replaced from `due` on, not handed out after `expires`. `usable_until` is `due`, or past if it was retired.
         self.due = self.expires = self.usable_until = math.inf
         # Not to be handed out again.
@@ -70,6 +72,7 @@ class KeeperRecord(_ConnectionRecord):
         connection = self.dbapi_connection
         if connection is not None:
             return connection
+        self.began = time.monotonic()
         connection = super().get_connection()
         self._opened()
         return connection

@@ -3,7 +3,8 @@
 from poolkeeper.server.hosts import look_at_host
 from poolkeeper.server.kept import KeptConnection
 from poolkeeper.server.looks import look
+from poolkeeper.server.pgbouncer import console_of
 from poolkeeper.server.problems import problem_of
-from poolkeeper.server.sampler import Sampler
+from poolkeeper.server.sampler import Sampler, Unpooled
 
-__all__ = ["KeptConnection", "Sampler", "look", "look_at_host", "problem_of"]
+__all__ = ["KeptConnection", "Sampler", "Unpooled", "console_of", "look", "look_at_host", "problem_of"]

@@ -18,6 +18,15 @@ _CONSOLE = "pgbouncer"
 _SIMPLE = {"autocommit": True, "prepare_threshold": None, "application_name": "poolkeeper"}
 
 
+def console_of(url: str) -> str | None:
+    """The console of the PgBouncer that this URL leads to; None where the URL names no host."""
+    parsed = make_url(url)
+    # The options are the driver's own: another one's are not libpq's.
+    return (
+        None if parsed.host is None else parsed.set(database=_CONSOLE, query={}).render_as_string(hide_password=False)
+    )
+
+
 def look_at_console(
     url: str, database: str, user: str | None, connected: Callable[[Any], object] = lambda _connection: None
 ) -> PoolerFacts | None:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from poolkeeper.model import Ceiling, ServerFacts, ServerSession, shape_of
+from poolkeeper.server.generations import with_generations
 
 # Statements of a look begin with this, so that the looks of other workers can be left out.
 _MARK = "/* poolkeeper looks */"
@@ -59,6 +60,7 @@ _SESSIONS = text(
            s.wait_event_type || '/' || s.wait_event AS wait,
            CAST(extract(epoch FROM clock_timestamp() - s.state_change) AS float8) AS state_seconds,
            CAST(extract(epoch FROM clock_timestamp() - s.xact_start) AS float8) AS transaction_seconds,
+           CAST(extract(epoch FROM clock_timestamp() - s.backend_start) AS float8) AS session_seconds,
            waits.blockers,
            CASE WHEN NOT s.hidden THEN s.query END AS statement,
            count(*) FILTER (WHERE s.client AND NOT s.own) OVER () AS used,
@@ -85,8 +87,9 @@ def look(connection: Connection, application: str | None, statement_timeout: flo
     server = connection.execute(_SERVER, bound).mappings().one()
     settings: dict[str, str] = json.loads(server["settings"])
     rows = connection.execute(_SESSIONS).mappings().all()
-    counts = Counts.of(rows[0])
-    return ServerFacts(
+    own = rows[0]
+    counts = Counts.of(own)
+    facts = ServerFacts(
         kind="postgresql",
         version=server["version"],
         at=time.monotonic(),
@@ -97,7 +100,9 @@ def look(connection: Connection, application: str | None, statement_timeout: flo
         timeouts={name: _seconds(settings[name]) for name in _TIMEOUTS if name in settings},
         unseen=counts.unseen,
         in_recovery=server["in_recovery"],
+        application=own["application"],
     )
+    return with_generations(facts, own["address"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +158,7 @@ def _session(row: RowMapping) -> ServerSession:
         transaction_seconds=_age(row["transaction_seconds"]),
         blocked_by=_blockers(row["blockers"]),
         statement=shape_of(row["statement"]) if row["statement"] else None,
+        session_seconds=_age(row["session_seconds"]),
     )
 
 

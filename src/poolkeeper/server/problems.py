@@ -24,6 +24,13 @@ def problem_of(error: BaseException) -> str:
     return _said(error)
 
 
+def is_silence(error: BaseException | None) -> bool:
+    """Whether nobody answered, or not in time."""
+    if isinstance(error, ConnectFailed):
+        return error.reason is ConnectFailure.TIMEOUT
+    return isinstance(error, (TimeoutError, CommandTimeout))
+
+
 def problem_of_console(error: BaseException) -> str:
     """The same for PgBouncer's console, whose errors come as psycopg raises them."""
     reason = classify_connect_failure(error)

@@ -16,7 +16,7 @@ from poolkeeper.model import Ceiling, PoolerFacts, ServerFacts
 from poolkeeper.server.bounded import Blocking, Bounded, CutOff
 from poolkeeper.server.looks import STATEMENT_TIMEOUT, look, refuse_serverless
 from poolkeeper.server.pgbouncer import look_at_console, shut_down_console
-from poolkeeper.server.problems import problem_of, problem_of_console
+from poolkeeper.server.problems import is_silence, problem_of, problem_of_console
 
 T = TypeVar("T")
 # The share of its time for which the server is not asked before the pooler's console has answered.
@@ -64,6 +64,8 @@ class Sampler:
         self._flight: _Flight | None = None
         self._found: tuple[float, ServerFacts | None] | None = None
         self.problem: str | None = None
+        # Whether it was silence that the last look found.
+        self.unanswered = False
 
     async def look(self) -> ServerFacts | None:
         """What the server says; None where it says nothing in time. Raises nothing but cancellation.
@@ -79,16 +81,16 @@ class Sampler:
             if flight is None or not flight.can_be_joined:
                 flight = self._flight = self._start()
         except Exception as error:
-            return self._land(None, problem_of(error))
+            return self._land(None, problem_of(error), unanswered=False)
         await flight.landed()
         if self._flight is flight:
             # The first to wake up tells the others.
             self._flight = None
-            self._land(*flight.outcome)
+            self._land(*flight.outcome, unanswered=flight.unanswered)
         return flight.outcome[0]
 
-    def _land(self, facts: ServerFacts | None, problem: str | None) -> ServerFacts | None:
-        self.problem = problem
+    def _land(self, facts: ServerFacts | None, problem: str | None, *, unanswered: bool) -> ServerFacts | None:
+        self.problem, self.unanswered = problem, unanswered
         self._found = time.monotonic(), facts
         return facts
 
@@ -198,6 +200,11 @@ class _Flight:
             else:
                 pooler = self._console.task.result()
         return self._facts(pooler, seen=error is None), "; ".join(problems) or None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the server let it wait until its time was over. Ask when it has landed."""
+        return is_silence(self._server.error())
 
     def _named(self, error: BaseException) -> BaseException:
         late = isinstance(error, TimeoutError) and not str(error)

@@ -103,6 +103,8 @@ class EffectiveSettings:
     workers: int | None
     instances: int | None
     thread_limit: int | None
+    slow_hold: float | None
+    look_at_server: bool
     echo: bool
     echo_pool: bool
     hide_parameters: bool

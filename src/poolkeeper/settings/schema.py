@@ -165,6 +165,12 @@ class DatabaseSettings(BaseSettings):
     instances: Count | None = Field(None, description="Instances of the service, at the most.")
     thread_limit: Count | None = Field(None, description="Threads that run sync endpoints.")
 
+    slow_hold: Seconds | None = Field(
+        10, description="A connection that is held for longer is worth a line of the log; none: never."
+    )
+    look_at_server: bool = Field(
+        True, description="While callers wait, ask the server why, over a connection beside the pool."
+    )
     echo: bool = Field(False, description="Log every statement.")
     echo_pool: bool = Field(False, description="Log every checkout and checkin.")
     hide_parameters: bool = Field(True, description="Keep statement parameters out of logs and errors.")

@@ -26,13 +26,14 @@ def pool_class(request: pytest.FixtureRequest) -> type[Pool]:
     return request.param
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: tests elsewhere count what is connected to their server.
+@pytest.fixture(scope="package")
 def postgresql_database(postgres: EmbeddedPostgres) -> Iterator[SharedDatabase]:
     with shared_postgres(postgres) as database:
         yield database
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mariadb_database(mariadb: MariaDB) -> Iterator[SharedDatabase]:
     with shared_mariadb(mariadb) as database:
         yield database

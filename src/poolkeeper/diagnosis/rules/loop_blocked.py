@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.words import cut, duration, percent
@@ -10,6 +11,8 @@ from poolkeeper.model import Confidence, Finding, LoopLag, Severity
 
 # Measured: p95 0.43 s with a blocking call, 0.001 s with every other cause.
 LATE = 0.25
+# Less often it is an accident: a start, an import, a busy machine.
+AGAIN_AND_AGAIN = 3
 # A loop that is late for this share of the time is blocked again and again; one long pause may be an accident.
 BLOCKED_SHARE = 0.1
 # Unless it is this long: then everybody has noticed.
@@ -40,8 +43,16 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _is_often_late(case: Case) -> bool:
+    if _long_lags(case) < AGAIN_AND_AGAIN:
+        return False
     p95 = case.lately.lags.quantile(0.95) or 0.0
     return p95 >= LATE or (_late_share(case) >= BLOCKED_SHARE and case.now.loop_lag is not None and _was_late(case))
+
+
+def _long_lags(case: Case) -> int:
+    """How many lags may have been long, as far as their buckets tell."""
+    lags = case.lately.lags
+    return sum(count for high, count in zip((*lags.bounds, inf), lags.counts, strict=False) if high >= LATE)
 
 
 def _was_late(case: Case) -> bool:

@@ -11,7 +11,7 @@ from poolkeeper.model import Confidence, Finding
 
 def is_role_limit(case: Case, trouble: Trouble) -> bool:
     """By the message, or where it is translated or lost, by the role's count."""
-    said = trouble.says("for role", "max_user_connections")
+    said = trouble.says("connections for role", "max_user_connections")
     reached = case.facts is not None and case.facts.role.is_reached and not case.facts.ordinary.is_reached
     return said or (reached and not trouble.says("for database"))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolkeeper.diagnosis.case import Case
-from poolkeeper.diagnosis.locks import blocker_of
+from poolkeeper.diagnosis.locks import Blocker, blocker_of
 from poolkeeper.diagnosis.plight import Plight
 from poolkeeper.diagnosis.rules.hot_row import is_hot
-from poolkeeper.diagnosis.words import awaited_by
+from poolkeeper.diagnosis.words import awaited_by, cut, fit
 from poolkeeper.model import Confidence, Finding
 
 
@@ -20,7 +20,10 @@ def check(case: Case) -> Iterator[Finding]:
     awaited = awaited_by(root.held.holder) if root.held else None
     yield group.finding(
         "row-lock-wait",
-        f"{group.counted} of {group.place} wait for a row lock of {root.owner}{root.state}",
+        fit(
+            f"{group.counted} of {group.place} wait for a row lock of {root.owner}{root.state}",
+            f"{len(group.members)} of {group.in_use} connections: {group.place} wait for {_briefly(root)}{root.state}",
+        ),
         f"the blocker has to commit or roll back first; {root.statement}"
         + (f"; it awaits {awaited}" if awaited else ""),
         "Commit before anything slow in that transaction, "
@@ -34,3 +37,9 @@ def check(case: Case) -> Iterator[Finding]:
         blocker_application=root.application,
         blocker_statement=root.shape,
     )
+
+
+def _briefly(root: Blocker) -> str:
+    if root.is_ours or root.application is None:
+        return root.owner
+    return f'session {root.id} of "{cut(root.application, 30)}"'

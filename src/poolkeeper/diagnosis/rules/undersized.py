@@ -15,6 +15,8 @@ FULL_SHARE = 0.6
 FEWEST_SNAPSHOTS = 3
 # Callers who wait for longer than others hold: they stand in a queue.
 WAIT_PER_HOLD = 2.0
+# Times that each connection was given back: with less nobody knows yet how long holds are.
+FEWEST_HOLDS = 3
 # Queues grow steeply above this utilisation.
 TARGET_UTILISATION = 0.7
 _LARGEST = 1e6
@@ -25,6 +27,8 @@ def check(case: Case) -> Iterator[Finding]:
     if capacity is None or not is_full(case.moment) or not (_is_full_lately(case) and _queues(case)):
         return
     hold, rate = change.timings.holds.mean, change.rate
+    if change.seconds > 0 and not change.unserved and change.totals.returned < FEWEST_HOLDS * capacity:
+        return
     needed = min(_LARGEST, rate * hold) if rate is not None and hold is not None else None
     yield Finding(
         code="undersized-pool",

@@ -448,11 +448,18 @@ function renderFindings(now) {
   show($("findings"), items.length ? el("ul", { class: "findings" }, ...items) : nothing("Nothing is wrong that can be seen from here."));
 }
 
+const ABBREVIATIONS = { ddl: "DDL", dns: "DNS", io: "I/O", sql: "SQL", tls: "TLS" };
+
+function titleOf(code) {
+  const words = code.split("-").map((word) => ABBREVIATIONS[word] ?? word).join(" ");
+  return words[0].toUpperCase() + words.slice(1);
+}
+
 function told(finding, several) {
   const figures = Object.entries(finding.figures ?? {});
   const tone = { error: "bad", warning: "warn" }[finding.severity] ?? "";
   return el("li", { class: finding.severity },
-    el("h3", {}, `${sentenceOf(finding.code.replaceAll("-", " ")).slice(0, -1)} `, finding.confidence ? el("span", { class: `tag ${tone}` }, finding.confidence) : null),
+    el("h3", {}, `${titleOf(finding.code)} `, finding.confidence ? el("span", { class: `tag ${tone}` }, finding.confidence) : null),
     el("p", {}, sentenceOf(finding.seen)),
     finding.why ? el("p", { class: "quiet" }, sentenceOf(finding.why)) : null,
     finding.fix ? el("p", {}, el("b", {}, "What to do: "), sentenceOf(finding.fix)) : null,
