@@ -287,3 +287,22 @@ def test_the_blocked_line_is_named() -> None:
     assert "blocked at orders/report.py:7 in render" in found.seen
     assert found.subject == "orders/report.py:7 in render"
     assert ROUTE not in found.seen
+
+
+def test_a_start_is_no_trouble() -> None:
+    """A pool warms up, and the loop has paused while the service was loaded: nobody waits."""
+    start = window(
+        seconds=4.0,
+        since=2.0,
+        empty=True,
+        before={"rate": 0.0, "connects": 0},
+        load={"rate": 0.0, "connects": 5.0, "connect": 0.1},
+        in_use=0,
+        idle=10,
+    )
+
+    def paused(snapshot: PoolSnapshot) -> PoolSnapshot:
+        assert snapshot.loop_lag is not None
+        return replace(snapshot, loop_lag=replace(snapshot.loop_lag, recent=0.5))
+
+    assert explain(changed(start, paused)) == ()

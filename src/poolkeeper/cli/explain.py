@@ -36,7 +36,7 @@ def explain(
 ) -> None:
     """Tell why the pool of a running service is slow or empty, or what a database's server says itself.
 
-    Exits 1 where something is wrong, and 2 where nothing can be seen.
+    Exits 1 where there is an error, which hurts callers now; a warning does not yet. Exits 2 where nothing can be seen.
     """
     from poolkeeper.cli.looks import LookFailed
 

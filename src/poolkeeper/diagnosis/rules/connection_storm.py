@@ -25,7 +25,9 @@ def check(case: Case) -> Iterator[Finding]:
     if now.capacity is None or opened < max(LEAST, SHARE * now.capacity) or not (begins or lost >= LEAST):
         return
     slow = change.timings.connects.quantile(0.95) or 0.0
-    if slow < SLOW_CONNECT or is_full(now):
+    # A pool that warms up before anybody asks does what it should.
+    warms_up = begins and not case.waits
+    if slow < SLOW_CONNECT or warms_up or is_full(now):
         return
     yield Finding(
         code="connection-storm",

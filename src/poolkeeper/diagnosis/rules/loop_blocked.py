@@ -13,7 +13,7 @@ from poolkeeper.model import Confidence, Finding, LoopLag, Severity
 LATE = 0.25
 # Less often it is an accident: a start, an import, a busy machine.
 AGAIN_AND_AGAIN = 3
-# A loop that is late for this share of the time is blocked again and again; one long pause may be an accident.
+# A loop that is late for this share of the time is blocked again and again; one pause may be an accident.
 BLOCKED_SHARE = 0.1
 # Unless it is this long: then everybody has noticed.
 STANDSTILL = 1.0
@@ -21,9 +21,13 @@ STANDSTILL = 1.0
 
 def check(case: Case) -> Iterator[Finding]:
     lag = case.now.loop_lag
-    if lag is None or not (lag.recent >= LATE or _is_often_late(case)):
+    if lag is None:
         return
     often = _is_often_late(case)
+    # An accident that nobody waits for is none of ours.
+    paused = lag.recent >= (LATE if case.pressed else STANDSTILL)
+    if not (often or paused):
+        return
     p95 = case.lately.lags.quantile(0.95)
     at = f" at {lag.blocked_at}" if lag.blocked_at else ""
     grave = often or lag.recent >= STANDSTILL or (case.lately.seconds <= 0 and case.pressed)
