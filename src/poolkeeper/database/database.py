@@ -68,7 +68,7 @@ class Database:
         self._engines = Engines(self.settings, self.connectivity.report, session_class)
         sampler = sampler_for(self.settings, self._engines.unpooled)
         self.explaining = Explaining(self.snapshot, sampler, unasked=self.settings.look_at_server)
-        self._engines.reporter = self.explaining.report
+        self._engines.reporter = self.door.reporter = self.explaining.report
         thresholds = Thresholds(slow_hold=self.settings.slow_hold or math.inf)
         self._journal = self._engines.journal = Journal(name, self.snapshot, thresholds)
         self._telemetry = Telemetry(name, self.snapshot)
@@ -186,6 +186,7 @@ class Database:
         self.explaining.start()
         self._journal.start()
         self._telemetry.start()
+        self._engines.tell_times()
         self._log_settings()
         await self._warm_up()
         # A shutdown may have begun meanwhile.
