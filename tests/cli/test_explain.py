@@ -307,7 +307,12 @@ def test_a_url_without_a_driver_gets_one_that_is_installed(monkeypatch: pytest.M
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "poolkeeper", "explain", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c, **options)
+
+
+def _hear_ctrl_c() -> None:
+    # Where the tests run in the background of a shell, they and what they start are made deaf to it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow
