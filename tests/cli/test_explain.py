@@ -114,7 +114,7 @@ def test_a_healthy_service(explain: Callable[..., Done], fresh_database: FreshDa
 def test_an_exhausted_pool_with_its_holders(explain: Callable[..., Done], fresh_database: FreshDatabase) -> None:
     database = Database(fresh_database.url(), pool_size=1, min_idle=0)
     with serve(app_with_page(database)) as served:
-        threads = [in_background(served, "/payments/1.5")]
+        threads = [in_background(served, "/payments/4")]
         wait_until(lambda: database.snapshot().in_use == 1)
         threads.append(in_background(served, "/orders/7"))
         wait_until(lambda: database.snapshot().waiting == 1)
@@ -307,7 +307,12 @@ def test_a_url_without_a_driver_gets_one_that_is_installed(monkeypatch: pytest.M
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "poolkeeper", "explain", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c, **options)
+
+
+def _hear_ctrl_c() -> None:
+    # Where the tests run in the background of a shell, they and what they start are made deaf to it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from tests.database.stores import AIOSQLITE, BLOCKING, MARIADB, POSTGRESQL, Stor
 from tests.servers import left_after_a_moment
 
 from poolkeeper import Database
+from poolkeeper.database.door import Door
 from poolkeeper.errors import PoolSaturated, PoolTimeout
 
 pytestmark = pytest.mark.anyio
@@ -57,8 +58,39 @@ async def test_a_thread_that_times_out_is_told_too(store: Store) -> None:
         assert "limit of size 5 overflow 0 reached" in str(caught.value)
         assert "5 of 5" in str(caught.value)
         assert "in take" in caught.value.report
+        assert caught.value.counts is not None
+        assert (caught.value.counts.in_use, caught.value.counts.idle) == (5, 0)
         for connection in kept:
             connection.close()
+
+
+@on(POSTGRESQL[1])
+async def test_threads_that_time_out_together_are_told_one_story(store: Store) -> None:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.5) as database:
+        told, report = [], database.explaining.report
+
+        def counted() -> object:
+            told.append(1)
+            return report()
+
+        kept = [database.sync_engine.connect() for _ in range(5)]
+        database.sync_engine.pool.reporter = counted  # type: ignore[attr-defined]
+        # At the door of `def` endpoints, too.
+        database.door.reporter = counted  # type: ignore[assignment]
+        waits = (asyncio.to_thread(database.sync_engine.connect) for _ in range(10))
+        errors = await asyncio.gather(*waits, *(enter(database.door) for _ in range(10)), return_exceptions=True)
+        failed = [error for error in errors if isinstance(error, PoolTimeout)]
+        assert len(failed) == 15
+        assert all("test_explaining.py" in error.report for error in failed)
+        # One of the pool's, one of the door's.
+        assert len(told) == 2
+        for connection in kept:
+            connection.close()
+
+
+async def enter(door: Door) -> None:
+    async with door.passed():
+        await asyncio.sleep(1)
 
 
 @on(POSTGRESQL[0])

@@ -16,12 +16,11 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import text
-from poolkeeper import Database
+from poolkeeper import Database, PoolSnapshot
+from poolkeeper.observe.otel import register
 
 url, with_sdk = sys.argv[1], sys.argv[2] == "sdk"
 reader = InMemoryMetricReader()
-if with_sdk:
-    metrics.set_meter_provider(MeterProvider([reader]))
 
 def collected():
     data = reader.get_metrics_data() if with_sdk else None
@@ -44,6 +43,13 @@ def use_in_thread(database):
 
 async def main():
     one = Database(url, name="one", min_idle=0, pool_size=5)
+    if "psycopg" not in url:
+        # Made before anybody measures, as a module may do.
+        _ = one.engine
+    if with_sdk:
+        # What an application does on its own, before.
+        register([lambda: PoolSnapshot(name="zero", capacity=1, in_use=0, idle=0, waiting=0)])
+        metrics.set_meter_provider(MeterProvider([reader]))
     two = Database(url, name="two", min_idle=0, pool_size=5)
     async with one:
         async with two:
@@ -76,7 +82,7 @@ def test_databases_are_exported_from_start_to_close(fresh_database: FreshDatabas
     standard = "db.client.connection"
     assert {both[f"{standard}.{name} one"] for name in ("wait_time", "use_time")} == {3}
     assert both[f"{standard}.create_time one"] == 1
-    assert (both[f"{standard}.max one"], both[f"{standard}.max two"]) == (5, 5)
+    assert [both[f"{standard}.max {name}"] for name in ("zero", "one", "two")] == [1, 5, 5]
     assert f"{standard}.max two" not in alone
     assert alone[f"{standard}.max one"] == 5
     # What was recorded stays; nothing is read any more.

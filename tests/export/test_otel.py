@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.metrics import Meter, NoOpMeterProvider
+from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import text
@@ -96,6 +97,55 @@ def test_nothing_is_told_after_the_end(reader: InMemoryMetricReader, provider: M
     registration.close()
 
     assert all(not metric.data.data_points for metric in collected(reader).values())
+
+
+def test_pools_come_and_go_on_one_set_of_instruments(
+    reader: InMemoryMetricReader, provider: MeterProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = register([lambda: BUSY], provider)
+    second = register([lambda: replace(BUSY, name="reports")], provider)
+    first.close()
+    assert point(collected(reader)["db.client.connection.max"]).attributes == {NAME: "reports"}
+    second.close()
+    third = register([lambda: BUSY], provider)
+    assert point(collected(reader)["db.client.connection.max"]).attributes == {NAME: "orders"}
+    third.close()
+    assert caplog.text == ""
+
+
+@dataclass
+class Wrapping(ApiMeterProvider):
+    """As others wrap the SDK: equal by value and so without a hash, and its meters take no advice."""
+
+    provider: MeterProvider
+
+    def get_meter(self, *args: Any, **kwargs: Any) -> Meter:
+        meter = self.provider.get_meter(*args, **kwargs)
+        plain = meter.create_histogram
+        meter.create_histogram = lambda name, unit="", description="": plain(name, unit, description)  # type: ignore[method-assign]
+        return meter
+
+
+def test_a_wrapper_of_the_sdk_does_as_well(reader: InMemoryMetricReader, provider: MeterProvider) -> None:
+    wrapping = Wrapping(provider)
+    for _ in range(2):
+        register([lambda: BUSY], wrapping).close()
+    registration = register([lambda: BUSY], wrapping)
+    OtelObserver("orders", wrapping).took("waits", 0.02)
+    found = collected(reader)
+    assert point(found["db.client.connection.max"]).value == 12
+    assert point(found["db.client.connection.wait_time"]).count == 1
+    registration.close()
+
+
+def test_an_sdk_that_raises_costs_nobody_a_connection(
+    provider: MeterProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    observer = OtelObserver("orders", provider)
+    monkeypatch.setattr("opentelemetry.sdk.metrics._internal.instrument.Histogram.record", lambda *_: 1 / 0)
+    for _ in range(3):
+        observer.took("waits", 0.0)
+    assert caplog.text.count("OpenTelemetry fails") == 1
 
 
 def test_times_fall_into_our_buckets(reader: InMemoryMetricReader, provider: MeterProvider) -> None:

@@ -144,6 +144,19 @@ def test_the_route_is_not_in_the_schema_and_a_path_of_none_leaves_it_out(databas
     assert none.status_code == 404
 
 
+def test_without_a_route_the_pool_is_in_the_registry(database: Database) -> None:
+    app = app_with_metrics(database, None)
+    during: list[float] = []
+
+    @app.get("/own")
+    async def own() -> None:
+        during.extend(values(REGISTRY, "db_client_connection_max", db_client_connection_pool_name="orders"))
+
+    answers(app, "/own")
+    assert during == [6]
+    assert values(REGISTRY, "db_client_connection_max") == []
+
+
 def guarded() -> PlainTextResponse:
     return PlainTextResponse("no entry", 401)
 

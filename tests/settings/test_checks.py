@@ -113,6 +113,8 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
     ("client-timeout-too-short", ERROR, db(client_timeout=0.1), db(client_timeout=0.2, connect_timeout=0.01)),
     ("pool-timeout-lowered", INFO, db(client_timeout=9, pool_timeout=10), db(client_timeout=9)),
     ("statement-outlives-caller", INFO, db(client_timeout=29), db(client_timeout=30)),
+    ("slow-hold-is-usual", WARNING, db(slow_hold=0.1), db(slow_hold=0.11)),
+    ("slow-hold-is-usual", WARNING, db(expected_hold=20), db(expected_hold=20, slow_hold=None)),
     ("pool-timeout-unusual", WARNING, db(pool_timeout=9), db(pool_timeout=10)),
     ("pool-timeout-unusual", WARNING, db(pool_timeout=31), db(pool_timeout=30)),
     ("connect-timeout-too-long", WARNING, db(connect_timeout=8.1), db(connect_timeout=8)),

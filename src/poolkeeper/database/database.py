@@ -83,7 +83,7 @@ class Database:
             lambda: self.replicas,
             unasked=self.settings.look_at_server,
         )
-        self._engines.reporter = self.explaining.report
+        self._engines.reporter = self.door.reporter = self.explaining.report
         self._retrying = self._engines.retrying = Retrying(self.settings, lambda: self.name)
         thresholds = Thresholds(slow_hold=self.settings.slow_hold or math.inf)
         self._journal = self._engines.journal = Journal(name, self.snapshot, thresholds)
@@ -278,6 +278,7 @@ class Database:
         self.explaining.start()
         self._journal.start()
         self._telemetry.start()
+        self._engines.tell_times()
         self._log_settings()
         if self.router is None:
             await self._warm_up()

@@ -195,6 +195,11 @@ class Engines:
             threads=self.thread_watch.threads(),
         )
 
+    def tell_times(self) -> None:
+        """Let who measures by now hear also the pools that were made before."""
+        for pooled in self.pooled:
+            pooled.observed.recorder.times = self.times()
+
     def watch_loop(self) -> None:
         """Note what happens to the running event loop and to its threads, from now on."""
         self.lag.begin()

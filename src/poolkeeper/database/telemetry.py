@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,13 @@ from poolkeeper.observe.recorder import TimesObserver
 if TYPE_CHECKING:
     from poolkeeper.observe.otel import Registration
 
+log = logging.getLogger("poolkeeper")
+
 
 class Telemetry:
     """Exports the pools that `source` tells of from `start()` to `stop()`, if OpenTelemetry has an SDK by then.
+
+    What the application has set up there may fail: that is logged, and nothing is exported.
 
     Without one nothing is exported and nothing costs anything. With one, each checkout costs some microseconds more:
     its wait and its hold are recorded one by one.
@@ -29,8 +34,11 @@ class Telemetry:
             from poolkeeper.observe.otel import is_measured, register
         except ImportError:
             return
-        if self._registration is None and is_measured():
-            self._registration = register([self._source])
+        try:
+            if self._registration is None and is_measured():
+                self._registration = register([self._source])
+        except Exception:
+            log.exception("%s: OpenTelemetry fails; the pool is not exported", self._name)
 
     def stop(self) -> None:
         """Export no more; the SDK may live on, and keeps nothing of ours. Safe to call twice."""
@@ -44,4 +52,8 @@ class Telemetry:
             from poolkeeper.observe.otel import observer_for
         except ImportError:
             return None
-        return observer_for(self._name)
+        try:
+            return observer_for(self._name)
+        except Exception:
+            log.exception("%s: OpenTelemetry fails; no times are recorded", self._name)
+            return None

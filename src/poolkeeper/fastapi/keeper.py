@@ -28,11 +28,12 @@ class Keeper:
     to `def` endpoints. In tests, override `keeper.write.dependency`.
 
     `page` and `metrics` say where `install()` puts the page and, with prometheus_client installed, the metrics; None
-    leaves one out. The page answers callers on the same machine only, unless there is a `page_dependency` (a callable
-    as `Depends` takes it) that knows who may see it. With `read_your_writes` a client that wrote brings back, in a
-    cookie or a header, what its reads from replicas have to show; it needs a `signing_key`, and raises
-    `SettingsRefused` without one; where there are no replicas it does nothing. `shutdown_delay` is how many seconds
-    after SIGTERM the server hears of it; readiness turns at once.
+    leaves the route out. The pool is in prometheus_client's registry all the same, for whatever else exports that. The
+    page answers callers on the same machine only, unless there is a `page_dependency` (a callable as `Depends` takes
+    it) that knows who may see it. With `read_your_writes` a client that wrote brings back, in a cookie or a header, what
+    its reads from replicas have to show; it needs a `signing_key`, and raises `SettingsRefused` without one; where there
+    are no replicas it does nothing. `shutdown_delay` is how many seconds after SIGTERM the server hears of it; readiness
+    turns at once.
     """
 
     def __init__(
@@ -131,8 +132,7 @@ class Keeper:
     @asynccontextmanager
     async def _shown(self, app: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
-            if self._metrics_path is not None:
-                await stack.enter_async_context(self._metrics.running(app))
+            await stack.enter_async_context(self._metrics.running(app))
             if self._page_path is not None:
                 await stack.enter_async_context(self._page.running())
             yield

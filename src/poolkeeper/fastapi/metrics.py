@@ -32,8 +32,8 @@ class Metrics:
 
     The answer has everything in `registry`, which is prometheus_client's own unless given: what the app counts itself,
     too. It names pools, reasons and states, and neither a DSN nor SQL. Whoever reaches the path may read it, as is the
-    custom; a proxy or a path of None closes it. With PROMETHEUS_MULTIPROC_DIR set, one answer is that of all workers,
-    and `registry` is not used.
+    custom; a proxy closes it, and with a path of None there is no route, only the registry. With
+    PROMETHEUS_MULTIPROC_DIR set, one answer is that of all workers, and `registry` is not used.
 
     Without prometheus_client (extra `prometheus`) there is no route.
     """

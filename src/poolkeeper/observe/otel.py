@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
-from weakref import WeakKeyDictionary
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation, get_meter_provider
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Histogram,
+    Instrument,
+    Meter,
+    MeterProvider,
+    Observation,
+    get_meter_provider,
+)
 
 from poolkeeper.model import BOUNDS, PoolEvent, PoolEventKind
 from poolkeeper.observe.metrics import (
@@ -22,6 +31,8 @@ from poolkeeper.observe.metrics import (
     reading_of,
     reading_of_process,
 )
+
+log = logging.getLogger("poolkeeper")
 
 _WHAT = {
     PoolEventKind.HANDED_OVER: "waits",
@@ -56,39 +67,51 @@ class OtelObserver:
     def took(self, what: str, seconds: float) -> None:
         """Record one more of `Timings.what`."""
         histogram = self._histograms.get(what)
-        if histogram is not None:
+        if histogram is None:
+            return
+        try:
             histogram.record(seconds, self._attributes)
+        except Exception:
+            # It would cost the caller the connection.
+            self._histograms = {}
+            log.exception("%s: OpenTelemetry fails; no more times are recorded", self._attributes[POOL_NAME])
 
 
 class Exporter:
-    """The instruments of one meter provider, which forgets none: each reads all pools of the moment."""
+    """The instruments of one meter provider, which forgets none: each reads all pools of the moment.
+
+    A second instrument of the same name would get the callbacks of the first, so there is one set for each provider.
+    """
 
     def __init__(self, meter: Meter) -> None:
         self._sources: list[Source] = []
         self._reading = Reading()
         self._told: set[str] = set()
-        for number in (*NUMBERS, RECENT_LAG):
-            self._instrument(meter, number)
+        # Readers collect in threads of their own.
+        self._lock = threading.Lock()
+        # Some providers keep instruments only as long as somebody else does.
+        self._instruments = [self._instrument(meter, number) for number in (*NUMBERS, RECENT_LAG)]
 
     def add(self, sources: Sequence[Source]) -> None:
         self._sources.extend(sources)
 
     def remove(self, sources: Sequence[Source]) -> None:
-        self._sources = [source for source in self._sources if source not in sources]
-        self._told.clear()
+        with self._lock:
+            self._sources = [source for source in self._sources if source not in sources]
+            self._told.clear()
 
-    def _instrument(self, meter: Meter, number: Number) -> None:
+    def _instrument(self, meter: Meter, number: Number) -> Instrument:
         arguments = number.name, [self._callback(number.name)], number.unit, number.description
         if number.grows:
-            meter.create_observable_counter(*arguments)
-        elif number.largest:
-            meter.create_observable_gauge(*arguments)
-        else:
-            meter.create_observable_up_down_counter(*arguments)
+            return meter.create_observable_counter(*arguments)
+        if number.largest:
+            return meter.create_observable_gauge(*arguments)
+        return meter.create_observable_up_down_counter(*arguments)
 
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            numbers = self._read_for(name).numbers
+            with self._lock:
+                numbers = self._read_for(name).numbers
             return [
                 Observation(value, dict(series.attributes)) for series, value in numbers.items() if series.name == name
             ]
@@ -119,7 +142,9 @@ class Registration:
         self._sources = ()
 
 
-_exporters: WeakKeyDictionary[MeterProvider, Exporter] = WeakKeyDictionary()
+# None is the global provider. A list: providers need not be hashable.
+_exporters: list[tuple[MeterProvider | None, Exporter]] = []
+_exporters_lock = threading.Lock()
 
 
 def register(sources: Sequence[Source], meter_provider: MeterProvider | None = None) -> Registration:
@@ -128,11 +153,19 @@ def register(sources: Sequence[Source], meter_provider: MeterProvider | None = N
     `meter_provider` is the global one unless given; it may be set later. A `Database` registers itself where an SDK is
     set up when it starts.
     """
-    provider = meter_provider or get_meter_provider()
-    exporter = _exporters.get(provider)
-    if exporter is None:
-        exporter = _exporters[provider] = Exporter(_meter(provider))
-    return Registration(exporter, sources)
+    with _exporters_lock:
+        return Registration(_exporter_of(meter_provider), sources)
+
+
+def _exporter_of(provider: MeterProvider | None) -> Exporter:
+    if provider is get_meter_provider():
+        provider = None
+    found = next((exporter for known, exporter in _exporters if known is provider), None)
+    if found is None:
+        # What is made before there is a global provider becomes that one's when it is set.
+        found = Exporter(_meter(provider))
+        _exporters.append((provider, found))
+    return found
 
 
 def observer_for(pool_name: str, meter_provider: MeterProvider | None = None) -> OtelObserver | None:
@@ -151,5 +184,9 @@ def _meter(meter_provider: MeterProvider | None) -> Meter:
 
 
 def _histogram(meter: Meter, times: Times) -> Histogram:
-    # The SDK's own buckets are meant for milliseconds: in seconds, all would be in the first.
-    return meter.create_histogram(times.name, "s", times.description, explicit_bucket_boundaries_advisory=BOUNDS)
+    try:
+        # The SDK's own buckets are meant for milliseconds: in seconds, all would be in the first.
+        return meter.create_histogram(times.name, "s", times.description, explicit_bucket_boundaries_advisory=BOUNDS)
+    except TypeError:
+        # Wrappers of the SDK may know no advice.
+        return meter.create_histogram(times.name, "s", times.description)

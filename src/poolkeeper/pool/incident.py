@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -23,25 +24,30 @@ class Explained(Protocol):
 
 
 class Incident:
-    """What is said to those whom a pool turns away."""
+    """What is said to those whom a pool turns away, in tasks or threads."""
 
     def __init__(self, pool: Explained) -> None:
         self._pool = pool
         self._report: Report | None = None
         self._made = 0.0
+        self._lock = threading.RLock()
 
     def report(self) -> Report:
         """The story of this second; empty where nobody tells one."""
         reporter = self._pool.reporter
         if reporter is None:
             return Report()
-        now = time.monotonic()
-        if self._report is None or now - self._made >= _HOLDS_FOR:
-            try:
-                self._report = reporter()
-            except Exception:
-                # Whoever waited for a connection is to hear of that.
-                self._pool.logger.exception("%s: the report on who holds its connections failed", self._pool.name)
-                self._report = Report()
-            self._made = now
-        return self._report
+        # Whose time is up at the same moment gets what the first of them is told.
+        with self._lock:
+            if self._report is None or time.monotonic() - self._made >= _HOLDS_FOR:
+                self._report = self._reported(reporter)
+                self._made = time.monotonic()
+            return self._report
+
+    def _reported(self, reporter: Callable[[], Report]) -> Report:
+        try:
+            return reporter()
+        except Exception:
+            # Whoever waited for a connection is to hear of that.
+            self._pool.logger.exception("%s: the report on who holds its connections failed", self._pool.name)
+            return Report()

@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from poolkeeper.errors import PoolTimeout
-from poolkeeper.model import PoolEvent, PoolEventKind, PoolObserver, Report
+from poolkeeper.model import PoolCounts, PoolEvent, PoolEventKind, PoolObserver, Report
 from poolkeeper.pool.incident import Incident
 from poolkeeper.pool.observers import Wait, deliver
 from poolkeeper.pool.problems import with_report
@@ -63,11 +63,15 @@ class MeasuredQueuePool(QueuePool):
         except exc.TimeoutError as error:
             self._note(PoolEventKind.TIMED_OUT, began)
             report = self._incident.report()
-            raise PoolTimeout(with_report(report, str(error.args[0])), report=report.full) from None
+            raise PoolTimeout(with_report(report, str(error.args[0])), self._counts(), report.full) from None
         finally:
             del self._asking[token]
         self._note(PoolEventKind.HANDED_OVER, began)
         return connection
+
+    def _counts(self) -> PoolCounts:
+        # What is being opened or checked counts as in use here.
+        return PoolCounts(self.capacity, self.checkedout(), self.checkedin(), 0, 0, self.waiting)
 
     def recreate(self) -> QueuePool:
         pool = super().recreate()

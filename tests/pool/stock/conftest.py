@@ -27,13 +27,13 @@ def pool_class(request: pytest.FixtureRequest) -> type[Pool]:
 
 
 # Not for the whole session: tests elsewhere count what is connected to their server.
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def postgresql_database(postgres: EmbeddedPostgres) -> Iterator[SharedDatabase]:
     with shared_postgres(postgres) as database:
         yield database
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def mariadb_database(mariadb: MariaDB) -> Iterator[SharedDatabase]:
     with shared_mariadb(mariadb) as database:
         yield database

@@ -22,6 +22,7 @@ from poolkeeper.settings.checks import (
     provider,
     replicas,
     sleep,
+    slow_hold,
     threads,
     timeouts,
 )
@@ -44,6 +45,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     ping.check,
     sleep.check,
     threads.check,
+    slow_hold.check,
     overlaps.check,
     environment.check,
 )
