@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolkeeper.errors import ConnectFailure
-from poolkeeper.model import CloseReason, Histogram, PoolSnapshot
+from poolkeeper.model import CloseReason, Histogram, PoolSnapshot, RetryReason
 
 Source = Callable[[], PoolSnapshot]
 
@@ -74,6 +74,10 @@ def _connect_failures(snapshot: PoolSnapshot) -> Mapping[str, float]:
 
 def _closed(snapshot: PoolSnapshot) -> Mapping[str, float]:
     return _each(CloseReason, {reason.value: count for reason, count in snapshot.closed.items()})
+
+
+def _retried(snapshot: PoolSnapshot) -> Mapping[str, float] | None:
+    return None if snapshot.retries is None else _each(RetryReason, snapshot.retries.retried)
 
 
 def _each(known: Iterable[str], counts: Mapping[str, int]) -> Mapping[str, float]:
@@ -269,6 +273,39 @@ _OWN = (
         "closed",
         _closed,
         by=_REASON,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.transactions",
+        "{transaction}",
+        "Transactions of run() and its kin, each counted once.",
+        "retries",
+        lambda pool: None if pool.retries is None else pool.retries.transactions,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.retries",
+        "{attempt}",
+        "Transactions, and first statements of read sessions, that were tried again, by reason.",
+        "retries",
+        _retried,
+        by=_REASON,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.retries.refused",
+        "{attempt}",
+        "Retries that the budget did not allow.",
+        "retries",
+        lambda pool: None if pool.retries is None else pool.retries.refused,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.commits.unknown",
+        "{transaction}",
+        "Commits of such transactions whose answer was lost.",
+        "retries",
+        lambda pool: None if pool.retries is None else pool.retries.unknown,
         grows=True,
     ),
     Number(

@@ -1,23 +1,24 @@
-"""SQLAlchemy's pool for threads, able to tell its limit, how many callers wait, and how each call ended.
+"""SQLAlchemy's pools, able to tell their limit, how many callers wait, and how each call ended.
 
 No pool event marks the beginning of a wait, so that has to be noticed where the call comes in.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any
 
 from sqlalchemy import exc
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
 from poolkeeper.model import PoolEvent, PoolEventKind, PoolObserver
 from poolkeeper.pool.observers import Wait, deliver
 
 
-class MeasuredQueuePool(QueuePool):
-    """The bounded pool of an `Engine`. `observer` hears of requests, from the threads that make them."""
+class Measured(Pool):
+    """A pool whose callers are counted. `observer` hears of requests, from the threads that make them."""
 
     observer: PoolObserver | None = None
 
@@ -25,11 +26,6 @@ class MeasuredQueuePool(QueuePool):
         super().__init__(*args, **kwargs)
         # Tokens, not a number: `+=` loses counts when threads meet in it.
         self._asking: dict[object, Wait] = {}
-
-    @property
-    def capacity(self) -> int | None:
-        """The most connections that this pool opens, or None without a limit."""
-        return None if self._max_overflow < 0 else self.size() + self._max_overflow
 
     @property
     def waiting(self) -> int:
@@ -40,11 +36,16 @@ class MeasuredQueuePool(QueuePool):
         """Who waits, and since when."""
         return list(self._asking.values())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next caller may have to wait."""
+        raise NotImplementedError
+
     def connect(self) -> PoolProxiedConnection:
         token, began = object(), time.monotonic()
-        self._asking[token] = Wait(threading.current_thread(), began)
+        self._asking[token] = Wait(_caller(), began)
         self._note(PoolEventKind.REQUESTED, began)
-        if not self.checkedin():
+        if self.is_full:
             self._note(PoolEventKind.WAITING, began)
         try:
             connection = super().connect()
@@ -56,13 +57,34 @@ class MeasuredQueuePool(QueuePool):
         self._note(PoolEventKind.HANDED_OVER, began)
         return connection
 
+    def _note(self, kind: PoolEventKind, began: float) -> None:
+        if self.observer is not None:
+            now = time.monotonic()
+            deliver(PoolEvent(kind, now, now - began), self.observer)
+
+
+class MeasuredQueuePool(Measured, QueuePool):
+    """The bounded pool of an `Engine`."""
+
+    @property
+    def capacity(self) -> int | None:
+        """The most connections that this pool opens, or None without a limit."""
+        return None if self._max_overflow < 0 else self.size() + self._max_overflow
+
+    @property
+    def is_full(self) -> bool:
+        return not self.checkedin()
+
     def recreate(self) -> QueuePool:
         pool = super().recreate()
         if isinstance(pool, MeasuredQueuePool):
             pool.observer = self.observer
         return pool
 
-    def _note(self, kind: PoolEventKind, began: float) -> None:
-        if self.observer is not None:
-            now = time.monotonic()
-            deliver(PoolEvent(kind, now, now - began), self.observer)
+
+def _caller() -> asyncio.Task[Any] | threading.Thread:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task or threading.current_thread()
