@@ -30,6 +30,8 @@ NAMES = (
     "cold_start",
     "cancelled",
     "unit_of_work",
+    "failover",
+    "kills",
 )
 # None takes as long; a benchmark that hangs must not hold up the others.
 TIME_LIMIT = 300

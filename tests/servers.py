@@ -341,13 +341,17 @@ class PgBouncer:
 
 @pytest.fixture
 def pgbouncer(postgres: EmbeddedPostgres) -> Iterator[Callable[..., PgBouncer]]:
-    """Starts PgBouncers in front of `postgres`: pgbouncer(pool_mode="session", default_pool_size=5, ...)."""
+    """Starts PgBouncers, in front of `postgres` or of `server`: pgbouncer("session", default_pool_size=5, ...)."""
     find_program("pgbouncer", "pgbouncer")
     with ExitStack() as stack:
 
-        def start(pool_mode: Literal["session", "transaction"] = "transaction", **settings: object) -> PgBouncer:
+        def start(
+            pool_mode: Literal["session", "transaction"] = "transaction",
+            server: EmbeddedPostgres = postgres,
+            **settings: object,
+        ) -> PgBouncer:
             folder = stack.enter_context(server_folder(PgBouncer.RUN_AS))
-            pooler = stack.enter_context(closing(PgBouncer(postgres, folder, {"pool_mode": pool_mode, **settings})))
+            pooler = stack.enter_context(closing(PgBouncer(server, folder, {"pool_mode": pool_mode, **settings})))
             pooler.start()
             return pooler
 

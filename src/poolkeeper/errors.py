@@ -22,6 +22,7 @@ class ConnectFailure(StrEnum):
     TOO_MANY_CONNECTIONS = "too-many-connections"
     NO_SUCH_DATABASE = "no-such-database"
     STARTING_OR_STOPPING = "starting-or-stopping"
+    READ_ONLY = "read-only"
     NETWORK = "network"
     OTHER = "other"
 

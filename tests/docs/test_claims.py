@@ -19,6 +19,7 @@ from uvicorn import main as uvicorn_command
 
 from poolkeeper import (
     CommandTimeout,
+    CommitUnknown,
     ConnectFailed,
     ConnectFailure,
     Database,
@@ -138,7 +139,7 @@ def test_the_readme_names_every_problem_with_its_retry_after() -> None:
     listed = {row[0].strip("`"): row for row in table_rows(README, "Problem")}
     cause = OSError()
     told = [ConnectFailed(reason, cause, "somewhere") for reason in ConnectFailure]
-    for error in [*told, CommandTimeout(1, cause), PoolClosed(), PoolSaturated("full")]:
+    for error in [*told, CommandTimeout(1, cause), CommitUnknown(cause), PoolClosed(), PoolSaturated("full")]:
         problem = problem_of(error)
         assert problem is not None
         row = listed.pop(problem.kind)

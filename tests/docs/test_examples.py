@@ -124,14 +124,88 @@ def test_the_replicas_guide(
     assert asyncio.run(messages()) == 1
 
 
+def test_the_retries_guide(page_module: Callable[[str, str], ModuleType], notes: FreshDatabase) -> None:
+    page = page_module("docs/guides/retries.md", "asyncpg")
+    notes.execute("CREATE TABLE payment (order_id text PRIMARY KEY, cents int NOT NULL)")
+
+    async def use() -> tuple[int, str]:
+        async with page.db:
+            await page.pay_once()
+            return await page.add_one(), await page.rename_one()
+
+    assert asyncio.run(use()) == (1, "first")
+    assert notes.query("SELECT body FROM note") == [("new",)]
+    assert notes.query("SELECT * FROM payment") == [("order-1", "995")]
+
+
+def test_the_failover_guide(
+    page_module: Callable[[str, str], ModuleType], notes: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLICA_URL", notes.url())
+    page = page_module("docs/guides/failover.md", "asyncpg")
+
+    async def nothing() -> None:
+        pass
+
+    async def switch() -> float:
+        async with page.db:
+            await page.switch_over(nothing)
+            return await page.db.ping()
+
+    assert asyncio.run(switch()) < 5
+
+
+def test_the_guide_to_poolers_and_serverless(
+    page_module: Callable[[str, str], ModuleType], notes: FreshDatabase
+) -> None:
+    notes.execute("CREATE TABLE orders (id int)")
+    page = page_module("docs/guides/poolers-and-serverless.md", "asyncpg")
+    assert page.db.settings.pooler == "transaction"
+    answers = [page.handler({}, None) for _ in range(2)]
+    assert answers == [{"statusCode": 200, "body": "0"}] * 2
+
+
+def test_the_guide_to_passwords(page_module: Callable[[str, str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    page = page_module("docs/guides/rotating-passwords.md", "asyncpg")
+    monkeypatch.setattr(page.Path, "read_text", lambda path: f"{path.name}\n")
+
+    async def use() -> float:
+        async with page.db:
+            return await page.db.ping()
+
+    assert asyncio.run(use()) < 5
+    assert page.password() == "database"
+
+
+def test_the_guide_to_tenants(page_module: Callable[[str, str], ModuleType], notes: FreshDatabase) -> None:
+    notes.execute("CREATE TABLE every_invoice AS SELECT 1 AS id, 'a' AS tenant UNION ALL SELECT 2, 'b'")
+    notes.execute(
+        "CREATE VIEW invoice AS SELECT id FROM every_invoice WHERE tenant = current_setting('app.tenant', true)"
+    )
+    page = page_module("docs/guides/tenants.md", "asyncpg")
+
+    async def use() -> list[list[int]]:
+        async with page.db:
+            return [await page.invoices_of(tenant) for tenant in "ab"]
+
+    assert asyncio.run(use()) == [[1], [2]]
+    page.tenant.set("a")
+    assert page.settings_of_tenant() == {"app.tenant": "a"}
+
+
 def test_no_page_with_python_is_forgotten() -> None:
     with_python = {name_of(page) for page in PAGES if page not in RUN_ELSEWHERE and python_of(page)}
     assert with_python == {
         "README.md",
+        "docs/guides/failover.md",
         "docs/guides/fastapi.md",
         "docs/guides/health-and-shutdown.md",
         "docs/guides/pool.md",
+        "docs/guides/poolers-and-serverless.md",
         "docs/guides/replicas.md",
+        "docs/guides/retries.md",
+        "docs/guides/rotating-passwords.md",
+        "docs/guides/tenants.md",
     }
 
 

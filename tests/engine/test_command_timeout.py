@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tests.database.stores import BLOCKING, MARIADB, POSTGRESQL, Store, on
 
-from poolkeeper import CommandTimeout, Database
+from poolkeeper import CommandTimeout, CommitUnknown, Database
 from poolkeeper.testing import FaultProxy
 
 SELECT = text("SELECT 1")
@@ -87,10 +87,11 @@ async def test_a_statement_ends_with_command_timeout(store: Store, proxy: FaultP
 @awaiting
 async def test_a_commit_ends_with_command_timeout(store: Store, proxy: FaultProxy) -> None:
     async with behind(proxy, store) as database:
-        with pytest.raises(CommandTimeout):
+        with pytest.raises(CommitUnknown) as unknown:
             async with database.session() as session:
                 await session.execute(INSERT)
                 proxy.drop()
+        assert isinstance(unknown.value.orig, CommandTimeout)
         assert database.snapshot().in_use == database.snapshot().idle == 0
 
 
@@ -180,7 +181,7 @@ def test_a_blocking_statement_ends_with_command_timeout(store: Store, proxy: Fau
 @blocking
 def test_a_blocking_commit_ends_with_command_timeout(store: Store, proxy: FaultProxy) -> None:
     with blocked(proxy, store) as database:
-        with pytest.raises(CommandTimeout), database.sync_session() as session:
+        with pytest.raises(CommitUnknown), database.sync_session() as session:
             session.execute(INSERT)
             proxy.drop()
         assert database.snapshot().in_use == database.snapshot().idle == 0

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from tests.export.moments import BUSY, POOL, UNUSED, value, values
 
 from poolkeeper import ConnectFailure
-from poolkeeper.model import CloseReason, PoolSnapshot
+from poolkeeper.model import CloseReason, PoolSnapshot, Retries
 from poolkeeper.observe.prometheus import pool_metrics
 
 
@@ -54,6 +54,17 @@ def exported(registry: CollectorRegistry, *pools: PoolSnapshot) -> CollectorRegi
 )
 def test_each_number_is_the_snapshots(registry: CollectorRegistry, name: str, expected: float) -> None:
     assert value(exported(registry, BUSY), name, **{POOL: "orders"}) == pytest.approx(expected)
+
+
+def test_retries_are_those_of_a_database_and_left_out_elsewhere(registry: CollectorRegistry) -> None:
+    retries = Retries(transactions=50, retried={"deadlock": 3}, refused=2, unknown=1)
+    exported(registry, replace(BUSY, retries=retries))
+    assert value(registry, "poolkeeper_transactions_total") == 50
+    assert value(registry, "poolkeeper_retries_total", reason="deadlock") == 3
+    assert value(registry, "poolkeeper_retries_total", reason="disconnect") == 0
+    assert value(registry, "poolkeeper_retries_refused_total") == 2
+    assert value(registry, "poolkeeper_commits_unknown_total") == 1
+    assert not values(exported(CollectorRegistry(), BUSY), "poolkeeper_transactions_total")
 
 
 def test_states_and_reasons_are_labels(registry: CollectorRegistry) -> None:

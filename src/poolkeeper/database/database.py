@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -22,22 +20,22 @@ from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.door import Door
 from poolkeeper.database.drain import drain
 from poolkeeper.database.engines import Engines
-from poolkeeper.database.explaining import Explaining, Explanation, sampler_for
+from poolkeeper.database.explaining import Explanation
+from poolkeeper.database.local_settings import LocalSettings, SetLocal
 from poolkeeper.database.ping import ping_within
+from poolkeeper.database.primary import CONFIGURED
 from poolkeeper.database.replicas import Replica, planned, with_replicas
 from poolkeeper.database.retrying import Retrying
 from poolkeeper.database.routing import Router, reading, writing
 from poolkeeper.database.run import AsyncWork, P, R, Runner, SyncWork, Terms
+from poolkeeper.database.said import log_missing, log_settings
 from poolkeeper.database.sessions import async_unit_of_work, sync_unit_of_work
-from poolkeeper.database.telemetry import Telemetry
-from poolkeeper.errors import ConnectFailed, PoolClosed
-from poolkeeper.model import PoolSnapshot, Position, ReplicaView, Severity
-from poolkeeper.observe import Journal
-from poolkeeper.observe.incidents import Thresholds
+from poolkeeper.database.watchers import Watchers
+from poolkeeper.engine import Password
+from poolkeeper.errors import PoolClosed
+from poolkeeper.model import Finding, PoolSnapshot, Position, ReplicaView
 from poolkeeper.settings import DatabaseSettings
 from poolkeeper.settings.effective import Kind
-
-log = logging.getLogger("poolkeeper")
 
 
 class State(StrEnum):
@@ -54,8 +52,10 @@ class Database:
 
     `Database("postgresql+asyncpg://...", profile="high-traffic")`, or settings made elsewhere, or `from_env()`. The
     keywords are the fields of `DatabaseSettings`. `replicas` get what is read: URLs, or `Replica` where one has a
-    weight or settings of its own; else those of `replica_urls`. Raises `SettingsRefused` with every problem at once.
-    Nothing is connected before the first use.
+    weight or settings of its own; else those of `replica_urls`. `password` is a callable, sync or async, that is asked
+    for the password of each connection in place of the URL's; replicas share it. `set_local` is called at the begin of
+    each transaction of its sessions for the settings of PostgreSQL that hold there. Raises `SettingsRefused` with every
+    problem at once. Nothing is connected before the first use.
     """
 
     def __init__(
@@ -65,30 +65,27 @@ class Database:
         name: str = "default",
         replicas: Sequence[str | URL | Replica] = (),
         session_class: type[AsyncSession] = AsyncSession,
+        password: Password | None = None,
+        set_local: Callable[[], LocalSettings | None] | None = None,
         **settings: Any,
     ) -> None:
         given = with_replicas(url, replicas, settings)
         self.name = name
         self.settings = given.resolve()
+        self._local = SetLocal(self.settings.url.dialect, set_local)
         self.state = State.NEW
         self.connectivity = Connectivity()
         self.door = Door(self.settings.capacity, self.settings.pool_timeout)
-        hosts = planned(given, self.settings, replicas)
-        self._engines = Engines(self.settings, self.connectivity.report, session_class, routed=bool(hosts))
+        hosts = planned(given, self.settings, replicas, password)
+        self._engines = Engines(
+            self.settings, self.connectivity.report, session_class, routed=bool(hosts), password=password
+        )
         # Decides where reads go; None where there are no replicas.
         self.router = Router(lambda: self.name, self.settings, self._engines, hosts) if hosts else None
-        self.explaining = Explaining(
-            self.snapshot,
-            sampler_for(self.settings, self._engines.unpooled),
-            lambda: self.replicas,
-            unasked=self.settings.look_at_server,
-        )
-        self._engines.reporter = self.door.reporter = self.explaining.report
         self._retrying = self._engines.retrying = Retrying(self.settings, lambda: self.name)
-        thresholds = Thresholds(slow_hold=self.settings.slow_hold or math.inf)
-        self._journal = self._engines.journal = Journal(name, self.snapshot, thresholds)
-        self._telemetry = Telemetry(name, self.snapshot)
-        self._engines.times = self._telemetry.times
+        self._watchers = Watchers(name, self.settings, self._engines, self.snapshot, lambda: self.replicas)
+        self.explaining = self._watchers.explaining
+        self.door.reporter = self.explaining.report
         # Tokens, not a number: threads of a sync engine meet here, and `+=` would lose some of them.
         self._sessions: set[object] = set()
 
@@ -118,58 +115,82 @@ class Database:
         return self._engines.threads
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those of the settings, and a pooler that they do not name once one was met."""
+        return (*self.settings.findings, *self._engines.pooler.findings)
+
+    @property
     def replicas(self) -> tuple[ReplicaView, ...]:
         """Each replica: whether it gets reads, how far it is behind, and the numbers of its pool."""
         return () if self.router is None else self.router.views()
 
+    @property
+    def primary(self) -> str:
+        """The host that writes go to: "primary", as configured, or the name of a replica that was promoted."""
+        return CONFIGURED if self.router is None else self.router.primary.name
+
     @asynccontextmanager
-    async def session(self, *, owner: str = "its `async with` block") -> AsyncGenerator[AsyncSession]:
+    async def session(
+        self, *, set_local: LocalSettings | None = None, owner: str = "its `async with` block"
+    ) -> AsyncGenerator[AsyncSession]:
         """A session for one unit of work: committed on success, rolled back on any exception, cancellation included.
 
-        A failing COMMIT raises. `owner` is what the session ends with, as told to whoever uses it later. Raises
-        `PoolClosed` after shutdown.
+        A failing COMMIT raises. `set_local` are settings of PostgreSQL for its transactions, as SET LOCAL gives them;
+        the server ends them with each. `owner` is what the session ends with, as told to whoever uses it later. Raises
+        `PoolClosed` after shutdown, `InvalidRequestError` for `set_local` elsewhere.
         """
         write, _ = self._engines.asyncio_makers
+        options = self._local.added(writing(self.router), set_local)
         with self._counted():
-            async with async_unit_of_work(partial(write, **writing(self.router)), owner, commit=True) as session:
+            async with async_unit_of_work(partial(write, **options), owner, commit=True) as session:
                 yield session
 
     @asynccontextmanager
     async def read_session(
-        self, *, after: Position | None = None, owner: str = "its `async with` block"
+        self,
+        *,
+        after: Position | None = None,
+        set_local: LocalSettings | None = None,
+        owner: str = "its `async with` block",
     ) -> AsyncGenerator[AsyncSession]:
         """A session that only reads, and refuses writes with `ReadOnlySession` before anything is sent.
 
         On PostgreSQL and SQLite each statement is a transaction of its own and one round trip; two statements may see
         different moments. With replicas, all go to one of them: chosen when the first statement needs a connection, by
         load and weight, among those that show what this task, and `after`, has written. Where there is none within
-        `replica_wait` seconds, and before `start()`, it is the primary.
+        `replica_wait` seconds, and before `start()`, it is the primary. With `set_local` it is one read-only
+        transaction.
         """
         _, read = self._engines.asyncio_makers
         with self._counted(), reading(self.router, "async", after) as options:
-            async with async_unit_of_work(partial(read, **options), owner, commit=False) as session:
+            make = partial(read, **self._local.added(options, set_local))
+            async with async_unit_of_work(make, owner, commit=False) as session:
                 yield session
 
     @contextmanager
-    def sync_session(self, *, owner: str = "its `with` block") -> Generator[Session]:
+    def sync_session(
+        self, *, set_local: LocalSettings | None = None, owner: str = "its `with` block"
+    ) -> Generator[Session]:
         """`session()` for threads."""
         write, _ = self._engines.thread_makers
-        with (
-            self._counted(),
-            sync_unit_of_work(partial(write, **writing(self.router)), owner, commit=True) as session,
-        ):
+        make = partial(write, **self._local.added(writing(self.router), set_local))
+        with self._counted(), sync_unit_of_work(make, owner, commit=True) as session:
             yield session
 
     @contextmanager
     def sync_read_session(
-        self, *, after: Position | None = None, owner: str = "its `with` block"
+        self,
+        *,
+        after: Position | None = None,
+        set_local: LocalSettings | None = None,
+        owner: str = "its `with` block",
     ) -> Generator[Session]:
         """`read_session()` for threads."""
         _, read = self._engines.thread_makers
         with (
             self._counted(),
             reading(self.router, "sync", after) as options,
-            sync_unit_of_work(partial(read, **options), owner, commit=False) as session,
+            sync_unit_of_work(partial(read, **self._local.added(options, set_local)), owner, commit=False) as session,
         ):
             yield session
 
@@ -182,11 +203,11 @@ class Database:
         error is raised as it came, and `CommitUnknown` where the answer to COMMIT was lost. `transactional()` takes
         a deadline, and somebody to ask then.
         """
-        return await self._runner.asyncio(Terms(), work)(*args, **kwargs)
+        return await self._runner.run(Terms(), work, args, kwargs)
 
     def sync_run(self, work: SyncWork[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """`run()` for threads: `work` takes a `Session` and blocks."""
-        return self._runner.threads(Terms(), work)(*args, **kwargs)
+        return self._runner.sync_run(Terms(), work, args, kwargs)
 
     def transactional(
         self,
@@ -268,18 +289,13 @@ class Database:
 
         The service starts after `warm_up_timeout` seconds even where some are missing, or sooner where waiting does not
         help (a wrong password), with a warning that says how many and why; they are opened in the background, as they
-        are if this is cancelled. Sessions are given out
-        meanwhile; the state is READY at the end.
+        are if this is cancelled. Sessions are given out meanwhile; the state is READY at the end.
         """
         if self.state is State.CLOSED:
             self._engines.reopen()
         self.state = State.NEW
-        self._engines.watch_loop()
-        self.explaining.start()
-        self._journal.start()
-        self._telemetry.start()
-        self._engines.tell_times()
-        self._log_settings()
+        self._watchers.start()
+        log_settings(self.name, self.settings)
         if self.router is None:
             await self._warm_up()
         else:
@@ -294,21 +310,7 @@ class Database:
         began = time.monotonic()
         missing, error = await self._engines.warm_up(seconds)
         if missing and seconds:
-            log.warning(
-                "%s: starting with %d of %d min_idle connections missing after %.1f s; last connect error: %s",
-                self.name,
-                missing,
-                self.settings.min_idle,
-                time.monotonic() - began,
-                _said(error),
-            )
-
-    def _log_settings(self) -> None:
-        log.info("%s: settings in effect\n  %s", self.name, "\n  ".join(self.settings.report()))
-        for finding in self.settings.findings:
-            log.log(
-                logging.INFO if finding.severity is Severity.INFO else logging.WARNING, "%s: %s", self.name, finding
-            )
+            log_missing(self.name, missing, self.settings.min_idle, time.monotonic() - began, error)
 
     def begin_shutdown(self) -> None:
         """Note that a shutdown has begun: readiness turns, while requests in flight still get their sessions."""
@@ -325,7 +327,9 @@ class Database:
         self._engines.keeper_pool.suspend()
 
     def resume(self) -> None:
-        """Serve those who wait, in their order, and everybody after them."""
+        """Serve those who wait, in their order, and everybody after them, over new connections: the primary may be
+        another now. With replicas, or several hosts in the URL, it is waited for."""
+        self._engines.settle_anew()
         self._engines.keeper_pool.resume()
 
     def resize(self, pool_size: int, max_overflow: int | None = None, min_idle: int | None = None) -> None:
@@ -348,10 +352,7 @@ class Database:
         try:
             return await drain([*self._engines.pooled, *of_replicas], lambda: len(self._sessions), seconds, self.name)
         finally:
-            self._journal.stop()
-            self._telemetry.stop()
-            self._engines.forget_loop()
-            await self.explaining.stop()
+            await self._watchers.stop()
             if self.router is not None:
                 await self.router.close()
             await self._engines.dispose()
@@ -383,10 +384,3 @@ class Database:
             yield
         finally:
             self._sessions.discard(token)
-
-
-def _said(error: BaseException | None) -> str:
-    """In one line."""
-    if isinstance(error, ConnectFailed):
-        return f"could not connect to {error.where}: {error.reason} ({error.orig})"
-    return "none" if error is None else f"{type(error).__name__}: {error}"

@@ -15,16 +15,27 @@ from sqlalchemy import Engine, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
+from poolkeeper.database.pooler_watch import PoolerWatch
 from poolkeeper.database.read_engine import make_read_only
 from poolkeeper.database.read_session import ReadSession
 from poolkeeper.database.retrying import Retrying
 from poolkeeper.database.sessions import async_makers, sync_makers
-from poolkeeper.engine import Commands, ConnectObserver, build_async_engine, build_sync_engine
+from poolkeeper.engine import (
+    Commands,
+    ConnectObserver,
+    Destination,
+    Password,
+    Passwords,
+    build_async_engine,
+    build_sync_engine,
+)
+from poolkeeper.errors import ConnectFailed
 from poolkeeper.model import CloseReason, PoolSnapshot, Report
 from poolkeeper.observe import Checkouts, Journal, LagWatch, ObservedPool, ThreadWatch
 from poolkeeper.observe.recorder import TimesObserver
-from poolkeeper.pool import ON_REPLICA, KeeperPool, MeasuredQueuePool
+from poolkeeper.pool import ON_REPLICA, KeeperPool, Measured, guard_of
 from poolkeeper.settings import EffectiveSettings
+from poolkeeper.settings.dsn import Dsn
 from poolkeeper.settings.effective import Kind
 
 
@@ -61,12 +72,15 @@ class Engines:
         *,
         routed: bool = False,
         on_replica: bool = False,
+        password: Password | None = None,
     ) -> None:
         self._settings = settings
         self._routed = routed
         self._on_replica = on_replica
-        self._observer = observer
+        self.pooler = PoolerWatch(settings)
+        self._observer = self.pooler.hearing(observer)
         self._session_class = session_class
+        self._passwords = None if password is None else Passwords(password, settings.connect_timeout)
         self._expected: set[Kind] = set()
         self.lag = LagWatch()
         self.thread_watch = ThreadWatch()
@@ -79,6 +93,10 @@ class Engines:
         # Makes who hears how long each wait, connect and hold of a new pool takes.
         self.times: Callable[[], TimesObserver | None] = lambda: None
         self.pooled: list[PooledEngine] = []
+        # Of these engines; those that are made to look at the URL's own host stay with it.
+        self.destination = (
+            None if on_replica else Destination(is_elsewhere_possible=routed or len(settings.url.addresses) > 1)
+        )
 
     def expect(self, kind: Kind) -> None:
         """Note that the service is going to use its engine of this kind."""
@@ -86,21 +104,26 @@ class Engines:
 
     @cached_property
     def asyncio(self) -> AsyncEngine:
-        engine, commands = build_async_engine(self._settings, self._observer)
+        engine, commands = build_async_engine(
+            self._settings, self._observer, destination=self.destination, passwords=self._passwords
+        )
         self.pooled.append(PooledEngine(engine.sync_engine, commands, self._observed(engine.sync_engine)))
-        if isinstance(pool := engine.sync_engine.pool, KeeperPool):
+        if isinstance(pool := engine.sync_engine.pool, KeeperPool | Measured):
             pool.reporter = self.reporter
         return engine
 
     @cached_property
     def threads(self) -> Engine:
-        engine, commands = build_sync_engine(self._settings, self._observer)
+        engine, commands = build_sync_engine(
+            self._settings, self._observer, destination=self.destination, passwords=self._passwords
+        )
         self.pooled.append(PooledEngine(engine, commands, self._observed(engine)))
-        if isinstance(pool := engine.pool, MeasuredQueuePool):
+        if isinstance(pool := engine.pool, Measured):
             pool.reporter = self.reporter
         return engine
 
     def _observed(self, engine: Engine) -> ObservedPool:
+        self.pooler.watch(engine)
         observed = ObservedPool(engine, self.lag, self.thread_watch)
         observed.recorder.times = self.times()
         if (journal := self.journal) is not None:
@@ -160,9 +183,50 @@ class Engines:
 
     def unpooled(self) -> tuple[AsyncEngine | Engine, Commands]:
         """An engine of the same kind that keeps no connections, for looking at the database past the pool."""
+        return self._unpooled(self._observer, self.destination)
+
+    def unpooled_at_home(self) -> tuple[AsyncEngine | Engine, Commands]:
+        """The same for the URL's own host, wherever the others lead."""
+        return self._unpooled(self._heard_at_home, None)
+
+    def _heard_at_home(self, failure: ConnectFailed | None) -> None:
+        if self.destination is None or not self.destination.has_moved:
+            self._observer(failure)
+
+    def _unpooled(
+        self, observer: ConnectObserver, destination: Destination | None
+    ) -> tuple[AsyncEngine | Engine, Commands]:
         engine, _ = self.working()
         build = build_async_engine if isinstance(engine, AsyncEngine) else build_sync_engine
-        return build(self._settings, self._observer, pooled=False)
+        return build(self._settings, observer, pooled=False, destination=destination, passwords=self._passwords)
+
+    def move(self, url: Dsn | None, *, cut_off: bool) -> None:
+        """Lead to the host of this URL from now on; None is the own one. On the event loop of the engines.
+
+        `cut_off` ends what is under way, for a host that answers no more: it would keep its connections until
+        `command_timeout`.
+        """
+        if self.destination is None:
+            return
+        self.destination.move(url)
+        self.renew()
+        if cut_off:
+            for pooled in self.pooled:
+                pooled.commands.abort_all()
+
+    def settle_anew(self) -> None:
+        """Connect anew, and to a host that takes writes where there may be another that does. From any thread."""
+        if self.destination is not None:
+            self.destination.insist()
+        self.renew()
+
+    def renew(self) -> None:
+        """Hand out none of the connections that are open now, and connect anew at once. From any thread."""
+        for pooled in self.pooled:
+            if (pool := pooled.keeper_pool) is not None:
+                pool.renew()
+            elif (guard := guard_of(pooled.engine)) is not None:
+                guard.renew()
 
     @property
     def exhausted(self) -> bool:

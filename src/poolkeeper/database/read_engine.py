@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
+from poolkeeper.database.local_settings import IN_TRANSACTION
 from poolkeeper.database.read_only import why_not_read
 from poolkeeper.errors import ReadOnlySession
 
@@ -31,6 +32,8 @@ def refuse_flushes(session_class: type[Session]) -> None:
 
 
 def _switch_to_autocommit(connection: Connection) -> None:
+    if IN_TRANSACTION in connection.get_execution_options():
+        return
     # Not as an option of the engine: psycopg awaits here, and SQLAlchemy loses the connection of a checkout that is
     # cancelled at that moment to the garbage collector.
     try:

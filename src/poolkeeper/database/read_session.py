@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, SessionTransactionOrigin
 
+from poolkeeper.database.local_settings import has_local_settings, in_transaction, set_locally
 from poolkeeper.database.read_engine import refuse_flushes
 from poolkeeper.database.retrying import Retrying
 from poolkeeper.database.route import Route
@@ -17,6 +18,7 @@ from poolkeeper.model import RetryReason
 T = TypeVar("T")
 ROUTE = "poolkeeper.route"
 RETRYING = "poolkeeper.retrying"
+_ENGINES = "poolkeeper.engines"
 _BROKEN = RetryReason.DISCONNECT
 
 
@@ -43,6 +45,19 @@ class ReadSession(Session):
         # Whatever is done with it is out of our sight.
         return self._sent(super().connection, args, kwargs)
 
+    def get_bind(self, mapper: Any = None, **which: Any) -> Engine | Connection:
+        return self._bound(super().get_bind(mapper, **which))
+
+    def _bound(self, bind: Engine | Connection) -> Engine | Connection:
+        """Settings of a transaction need one."""
+        if not isinstance(bind, Engine) or not has_local_settings(self):
+            return bind
+        # A session knows its connections by their engines: always the same one.
+        known: dict[Engine, Engine] = self.info.setdefault(_ENGINES, {})
+        if bind not in known:
+            known[bind] = in_transaction(bind)
+        return known[bind]
+
     def _may_resend(self, error: Exception) -> bool:
         """Whether to send the first statement again, to the same host, after this error."""
         retrying: Retrying | None = self.info.get(RETRYING)
@@ -68,6 +83,7 @@ class ReadSession(Session):
 
 
 refuse_flushes(ReadSession)
+set_locally(ReadSession, read_only=True)
 
 
 class RoutedReadSession(ReadSession):
@@ -78,7 +94,7 @@ class RoutedReadSession(ReadSession):
     """
 
     def get_bind(self, mapper: Any = None, *, bind: Any = None, **_which: Any) -> Engine | Connection:  # noqa: ARG002
-        return self._route.engine() if bind is None else bind
+        return self._bound(self._route.engine() if bind is None else bind)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         return self._answered(super().execute, args, kwargs)

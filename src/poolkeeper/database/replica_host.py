@@ -22,7 +22,7 @@ log = logging.getLogger("poolkeeper")
 class ReplicaHost:
     """Looked at by `watch`, and judged by what it says beside where its primary was (`log`).
 
-    `news` is called after each look.
+    `news` is told what each look has found, None where it did not answer.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class ReplicaHost:
         database: Callable[[], str],
         planned: PlannedReplica,
         positions: PositionLog,
-        news: Callable[[], None],
+        news: Callable[[ReplicaHost, HostState | None], None],
         *,
         every: float,
         bounds: Bounds,
@@ -40,7 +40,7 @@ class ReplicaHost:
         self.weight = planned.weight
         self.settings = planned.settings
         self.connectivity = Connectivity()
-        self.engines = Engines(planned.settings, self._connected, on_replica=True)
+        self.engines = Engines(planned.settings, self._connected, on_replica=True, password=planned.password)
         self.journal = self.engines.journal = Journal(self.full_name, self.snapshot)
         self.watch = HostWatch(
             self.full_name, self.engines.unpooled, self._heard, every=every, timeout=planned.settings.health_timeout
@@ -137,7 +137,7 @@ class ReplicaHost:
         before, self.standing = self.standing, self._judged(state)
         if before is not self.standing:
             self._tell(before)
-        self._news()
+        self._news(self, state)
 
     def _judged(self, state: HostState | None) -> Standing:
         is_postgresql = self.settings.url.dialect == "postgresql"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from poolkeeper.engine import Password
 from poolkeeper.model import Finding
 from poolkeeper.settings import DatabaseSettings, EffectiveSettings, SettingsRefused
 from poolkeeper.settings.dsn import Dsn
@@ -18,18 +19,29 @@ from poolkeeper.settings.effective import Origin, OriginKind
 class Replica:
     """A replica with something of its own: `Replica("postgresql+asyncpg://...", weight=2, pool_size=40)`.
 
-    It gets reads in proportion to `weight`. `settings` are fields of `DatabaseSettings`; all others are the primary's.
+    It gets reads in proportion to `weight`. `password` is a callable, as that of a `Database`, where it is another.
+    `settings` are fields of `DatabaseSettings`; all others are the primary's.
     """
 
     url: str | URL | Dsn = field(repr=False)
     weight: float
     name: str | None
+    password: Password | None = field(repr=False)
     settings: Mapping[str, Any] = field(repr=False)
 
-    def __init__(self, url: str | URL | Dsn, *, weight: float = 1.0, name: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        url: str | URL | Dsn,
+        *,
+        weight: float = 1.0,
+        name: str | None = None,
+        password: Password | None = None,
+        **settings: Any,
+    ) -> None:
         if not 0 < weight < float("inf"):
             raise ValueError("the weight of a replica is more than 0")
-        for key, value in {"url": url, "weight": weight, "name": name, "settings": settings}.items():
+        given = {"url": url, "weight": weight, "name": name, "password": password, "settings": settings}
+        for key, value in given.items():
             object.__setattr__(self, key, value)
 
 
@@ -40,6 +52,7 @@ class PlannedReplica:
     name: str
     weight: float
     settings: EffectiveSettings
+    password: Password | None = field(default=None, repr=False)
 
 
 def with_replicas(
@@ -55,7 +68,10 @@ def with_replicas(
 
 
 def planned(
-    given: DatabaseSettings, primary: EffectiveSettings, replicas: Sequence[str | URL | Replica]
+    given: DatabaseSettings,
+    primary: EffectiveSettings,
+    replicas: Sequence[str | URL | Replica],
+    password: Password | None = None,
 ) -> tuple[PlannedReplica, ...]:
     """Each replica with its settings: the primary's, what it says otherwise, and what holds for every replica.
 
@@ -64,19 +80,19 @@ def planned(
     told = [
         replica if isinstance(replica, Replica) else Replica(replica) for replica in replicas or primary.replica_urls
     ]
-    found = tuple(_plan(given, replica, number) for number, replica in enumerate(told, 1))
+    found = tuple(_plan(given, replica, number, password) for number, replica in enumerate(told, 1))
     if len({replica.name for replica in found}) < len(found):
         raise ValueError("two replicas have the same name")
     return found
 
 
-def _plan(given: DatabaseSettings, replica: Replica, number: int) -> PlannedReplica:
+def _plan(given: DatabaseSettings, replica: Replica, number: int, password: Password | None) -> PlannedReplica:
     try:
         settings = given.elsewhere(replica.url, **replica.settings).resolve()
     except SettingsRefused as refused:
         raise SettingsRefused(_under(f"replica_urls.{number - 1}", refused.findings)) from None
     name = replica.name or f"replica-{number}"
-    return PlannedReplica(name, replica.weight, _without_grace(settings))
+    return PlannedReplica(name, replica.weight, _without_grace(settings), replica.password or password)
 
 
 def _without_grace(settings: EffectiveSettings) -> EffectiveSettings:

@@ -15,12 +15,12 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from poolkeeper.database.callers import WRITES_FOR, Caller, Callers
 from poolkeeper.database.engines import Engines, PooledEngine
-from poolkeeper.database.host_watch import HostWatch
+from poolkeeper.database.primary import Primary
 from poolkeeper.database.read_session import ROUTE
 from poolkeeper.database.replica_host import ReplicaHost
 from poolkeeper.database.replicas import PlannedReplica
 from poolkeeper.database.route import Route
-from poolkeeper.model import HostState, Position, ReplicaView, Role
+from poolkeeper.model import HostState, Position, ReplicaView
 from poolkeeper.policy import Bounds, PositionLog, choose, worth_waiting
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.effective import Kind
@@ -48,18 +48,19 @@ class Router:
         every = min(_RARELY, max(_OFTEN, settings.max_lag / _LOOKS_IN_MAX_LAG))
         bounds = Bounds(settings.max_lag, settings.max_lag_bytes)
         self.callers = Callers(name())
-        # What the configured primary says it is.
-        self.role_of_primary: Role | None = None
         self._settings = settings
         self._primary = primary
         self._positions = PositionLog()
         self._turns = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watch = HostWatch(name(), primary.unpooled, self._heard, every=every, timeout=settings.health_timeout)
+        self.primary = Primary(name, settings, primary, self._positions, every=every)
         self.hosts = tuple(
-            ReplicaHost(name, replica, self._positions, self._tell, every=every, bounds=bounds) for replica in replicas
+            ReplicaHost(name, replica, self._positions, self._looked, every=every, bounds=bounds)
+            for replica in replicas
         )
+        if primary.destination is not None:
+            primary.destination.on_refusal = self.primary.failed
         for host in self.hosts:
             host.engines.lag = primary.lag
 
@@ -68,7 +69,7 @@ class Router:
     def start(self) -> None:
         """Begin to look at the hosts, on the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._watch.start()
+        self.primary.start()
         for host in self.hosts:
             host.start()
 
@@ -80,7 +81,7 @@ class Router:
         try:
             async with asyncio.timeout(seconds):
                 # Lag is told from where the primary is.
-                await self._watch.next()
+                await self.primary.watch.next()
                 await asyncio.gather(*(host.watch.next() for host in self.hosts))
                 await asyncio.gather(*(host.warm_up(seconds) for host in self.hosts))
         except TimeoutError:
@@ -89,7 +90,7 @@ class Router:
     async def stop(self) -> None:
         """End the looks. Reads go to the primary from now on."""
         self._loop = None
-        await asyncio.gather(self._watch.stop(), *(host.stop() for host in self.hosts))
+        await asyncio.gather(self.primary.stop(), *(host.stop() for host in self.hosts))
         self._tell()
 
     async def close(self) -> None:
@@ -109,7 +110,7 @@ class Router:
 
     def views(self) -> tuple[ReplicaView, ...]:
         """Every replica now."""
-        return tuple(host.view for host in self.hosts)
+        return tuple(replace(host.view, is_primary=host is self.primary.host) for host in self.hosts)
 
     # Positions
 
@@ -119,7 +120,7 @@ class Router:
         if self._runs_here:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POSITION_WITHIN):
-                    state = await self._watch.next()
+                    state = await self.primary.watch.next()
         if state is None or state.written is None:
             return Position(until=time.time() + self._settings.max_lag)
         return Position(log=state.written)
@@ -219,12 +220,9 @@ class Router:
 
     # News
 
-    def _heard(self, state: HostState | None, _problem: str | None) -> None:
-        if state is None:
-            return
-        self.role_of_primary = state.role
-        if state.role is Role.PRIMARY and state.position is not None:
-            self._positions.seen(state.position, state.at)
+    def _looked(self, host: ReplicaHost, state: HostState | None) -> None:
+        self.primary.heard(host, state)
+        self._tell()
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 AsyncWork = Callable[Concatenate[AsyncSession, P], Awaitable[R]]
 SyncWork = Callable[Concatenate[Session, P], R]
 
@@ -65,22 +68,30 @@ class Runner:
 
         @wraps(work)
         async def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            course = terms.course(self._retrying)
-            async with within(terms.deadline, self._cut_off, lambda: course.doubt):
-                result: R = await self._run(course, _Call(work, terms.applied, args, kwargs))
-                return result
+            return await self.run(terms, work, args, kwargs)
 
-        return run
+        return _without_session(run)
 
     def threads(self, terms: Terms, work: SyncWork[P, R]) -> Callable[P, R]:
         """The same for a function that blocks."""
 
         @wraps(work)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            result: R = self._sync_run(terms.course(self._retrying), _Call(work, terms.applied, args, kwargs))
+            return self.sync_run(terms, work, args, kwargs)
+
+        return _without_session(run)
+
+    async def run(self, terms: Terms, work: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
+        """Call it with a session and these arguments."""
+        course = terms.course(self._retrying)
+        async with within(terms.deadline, self._cut_off, lambda: course.doubt):
+            result: R = await self._run(course, _Call(work, terms.applied, args, kwargs))
             return result
 
-        return run
+    def sync_run(self, terms: Terms, work: Callable[..., R], args: Any, kwargs: Any) -> R:
+        """The same on this thread."""
+        result: R = self._sync_run(terms.course(self._retrying), _Call(work, terms.applied, args, kwargs))
+        return result
 
     async def _run(self, course: Course, call: _Call) -> Any:
         while True:
@@ -146,6 +157,15 @@ class Runner:
                 if delay is None:
                     raise course.still_in_doubt(error) from None
             time.sleep(delay)
+
+
+def _without_session(run: F) -> F:
+    """Whoever asks for its parameters, as FastAPI does, is told of those that callers give."""
+    with suppress(TypeError, ValueError):
+        signature = inspect.signature(run)
+        parameters = list(signature.parameters.values())[1:]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 @dataclass(frozen=True, slots=True)

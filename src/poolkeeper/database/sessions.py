@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from poolkeeper.database.callers import note_commits
 from poolkeeper.database.cleanup import to_completion
+from poolkeeper.database.local_settings import set_locally
 from poolkeeper.database.read_session import RETRYING, ReadSession, RoutedReadSession
 from poolkeeper.database.released import release
 from poolkeeper.database.retrying import Retrying
@@ -33,7 +34,7 @@ def async_makers(
         async_sessionmaker(
             engine,
             class_=session_class,
-            sync_session_class=_noting(session_class.sync_session_class, routed=routed),
+            sync_session_class=_ours(session_class.sync_session_class, routed=routed),
             expire_on_commit=False,
             close_resets_only=False,
         ),
@@ -54,20 +55,20 @@ def sync_makers(
     """The same for threads."""
     read_class = RoutedReadSession if routed else ReadSession
     return (
-        sessionmaker(engine, class_=_noting(Session, routed=routed), expire_on_commit=False, close_resets_only=False),
+        sessionmaker(engine, class_=_ours(Session, routed=routed), expire_on_commit=False, close_resets_only=False),
         sessionmaker(
             reader, class_=read_class, expire_on_commit=False, close_resets_only=False, info={RETRYING: retrying}
         ),
     )
 
 
-def _noting(session_class: type[Session], *, routed: bool) -> type[Session]:
-    """A class whose sessions tell of their commits, where somebody needs to know."""
-    if not routed:
-        return session_class
-    noting = type(session_class.__name__, (session_class,), {})
-    note_commits(noting)
-    return noting
+def _ours(session_class: type[Session], *, routed: bool) -> type[Session]:
+    """A class whose sessions set what holds for a transaction, and tell of commits where somebody needs to know."""
+    ours = type(session_class.__name__, (session_class,), {})
+    set_locally(ours)
+    if routed:
+        note_commits(ours)
+    return ours
 
 
 @asynccontextmanager

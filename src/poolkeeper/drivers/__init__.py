@@ -7,12 +7,14 @@ from poolkeeper.drivers.codes import (
     is_deadlock,
     is_from_server,
     is_lock_timeout,
+    is_pooler_timeout,
     is_statement_timeout,
     number_of,
     sqlstate_of,
 )
+from poolkeeper.drivers.deadline import within
 from poolkeeper.drivers.evidence import Evidence, evidence_of
-from poolkeeper.drivers.failures import classify_connect_failure
+from poolkeeper.drivers.failures import PasswordError, classify_connect_failure
 from poolkeeper.drivers.fetches import WatchedCursor
 from poolkeeper.drivers.outcomes import leaves_commit_open, retry_reason
 from poolkeeper.drivers.registry import driver_for, driver_of, known_drivers
@@ -21,6 +23,7 @@ __all__ = [
     "ConnectOptions",
     "Driver",
     "Evidence",
+    "PasswordError",
     "WatchedCursor",
     "classify_connect_failure",
     "driver_for",
@@ -29,10 +32,12 @@ __all__ = [
     "is_deadlock",
     "is_from_server",
     "is_lock_timeout",
+    "is_pooler_timeout",
     "is_statement_timeout",
     "known_drivers",
     "leaves_commit_open",
     "number_of",
     "retry_reason",
     "sqlstate_of",
+    "within",
 ]

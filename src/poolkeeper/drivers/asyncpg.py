@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Engine
 
-from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments, stands_by
+from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments, takes_no_writes
+from poolkeeper.drivers.failures import classify_connect_failure
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import forsake, release
 from poolkeeper.drivers.sockets import keep_alive
+from poolkeeper.errors import ConnectFailure
+
+# Another host would say the same.
+_DEFINITE = frozenset({ConnectFailure.AUTHENTICATION, ConnectFailure.NO_SUCH_DATABASE})
 
 
 def _unnamed() -> str:
@@ -46,7 +52,7 @@ class Asyncpg:
         async def connect(*args: Any, **kwargs: Any) -> Any:
             asyncpg: Any = import_module("asyncpg")
             async with asyncio.timeout(options.connect_timeout):
-                connection = await asyncpg.connect(*args, **kwargs)
+                connection = await _connect(asyncpg.connect, options.connect_timeout, *args, **kwargs)
             keep_alive(self.socket_of(connection), options.tcp_keepalive)
             return connection
 
@@ -72,7 +78,8 @@ class Asyncpg:
             driver_connection._aborted = True
 
     def is_in_transaction(self, driver_connection: Any) -> bool:
-        return bool(driver_connection.is_in_transaction())
+        # Without a protocol it is closed, and the driver's own error says so best.
+        return driver_connection._protocol is None or bool(driver_connection.is_in_transaction())
 
     def backend_of(self, driver_connection: Any) -> int | None:
         return int(driver_connection.get_server_pid()) or None
@@ -81,7 +88,41 @@ class Asyncpg:
         return self.is_in_transaction(driver_connection)
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:
-        return stands_by(getattr(driver_connection.get_settings(), "in_hot_standby", None))
+        told = driver_connection.get_settings()
+        return takes_no_writes(
+            getattr(told, "in_hot_standby", None), getattr(told, "default_transaction_read_only", None)
+        )
+
+
+async def _connect(plain: Any, seconds: float, *args: Any, **kwargs: Any) -> Any:
+    """The first host that fits, in the order given. One that is silent takes its share of `seconds` and no more."""
+    addresses = _addresses(kwargs)
+    if len(addresses) <= 1 or _is_choosy(kwargs):
+        return await plain(*args, **kwargs)
+    end, error = time.monotonic() + seconds, None
+    for number, (host, port) in enumerate(addresses):
+        try:
+            async with asyncio.timeout((end - time.monotonic()) / (len(addresses) - number)):
+                return await plain(*args, **kwargs | {"host": host, "port": port})
+        except Exception as failure:
+            if classify_connect_failure(failure) in _DEFINITE:
+                raise
+            error = failure
+    raise error or ValueError("no host was given")
+
+
+def _addresses(arguments: dict[str, Any]) -> list[tuple[str, int]]:
+    """Those of a URL with several hosts, as SQLAlchemy hands them on."""
+    hosts: Any = arguments.get("host")
+    ports: Any = arguments.get("port")
+    if not (isinstance(hosts, list) and isinstance(ports, list)):
+        return []
+    return list(zip(cast("list[str]", hosts), cast("list[int]", ports), strict=True))
+
+
+def _is_choosy(arguments: dict[str, Any]) -> bool:
+    """Whether all hosts have to be seen before one is chosen, which is left to asyncpg."""
+    return arguments.get("target_session_attrs") == "prefer-standby"
 
 
 def _server_settings(options: ConnectOptions) -> dict[str, str]:

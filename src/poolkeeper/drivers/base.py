@@ -95,9 +95,9 @@ class Driver(Protocol):
         ...
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:
-        """Whether the server has told that it is a standby, which takes no writes. No I/O; None where it tells nothing.
+        """Whether the server has told that it takes no writes. No I/O; None where it tells nothing.
 
-        PostgreSQL reports the parameter `in_hot_standby` since version 14.
+        PostgreSQL reports `in_hot_standby` and `default_transaction_read_only` since version 14.
         """
         ...
 
@@ -107,9 +107,17 @@ def own_arguments(url: URL, options: ConnectOptions, ours: Mapping[str, Any]) ->
     return {key: value for key, value in ours.items() if key not in url.query} | dict(options.driver_arguments)
 
 
-def stands_by(in_hot_standby: object) -> bool | None:
-    """PostgreSQL's reported parameter as a truth value; None where it is not reported."""
-    return {"on": True, "off": False}.get(str(in_hot_standby))
+def takes_no_writes(in_hot_standby: object, default_transaction_read_only: object) -> bool | None:
+    """What PostgreSQL's reported parameters say; None where they are not reported."""
+    if "on" in (in_hot_standby, default_transaction_read_only):
+        return True
+    return False if in_hot_standby == "off" else None
+
+
+def hosts_of(url: URL) -> int:
+    """How many hosts a PostgreSQL URL names, in either of SQLAlchemy's ways."""
+    hosts = url.query.get("host", ())
+    return max(1, len(hosts.split(",") if isinstance(hosts, str) else hosts))
 
 
 def milliseconds(seconds: float) -> int:

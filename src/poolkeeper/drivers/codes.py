@@ -93,6 +93,14 @@ def is_deadlock(error: BaseException) -> bool:
     return sqlstate_of(error) in sqlstates.DEADLOCK.value or number_of(error) in sqlstates.MYSQL_DEADLOCK.value
 
 
+def is_pooler_timeout(error: BaseException) -> bool:
+    """Whether PgBouncer gave up waiting for a server connection (`query_wait_timeout`) before anything was sent to it.
+
+    Its SQLSTATE is that of a broken protocol, so its message decides; asyncpg keeps only that.
+    """
+    return any("query_wait_timeout" in str(link) for link in chain_of(error))
+
+
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a lock was not to be had in time, or not at once with NOWAIT."""
     return (

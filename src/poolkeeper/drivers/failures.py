@@ -53,20 +53,32 @@ _BY_MESSAGE = tuple(
             r"starting up|shutting down|not yet accepting connections|in recovery mode|administrator command",
             ConnectFailure.STARTING_OR_STOPPING,
         ),
+        # `target_session_attrs` is not met, in the words of asyncpg and of libpq.
+        (
+            r"match the target attribute|session is (not )?read-only|server is (not )?in hot standby mode",
+            ConnectFailure.READ_ONLY,
+        ),
         (
             r"does not support SSL|SSL was required|SSL is required|rejected SSL|SSL error|certificate",
             ConnectFailure.TLS,
         ),
+        # A pooler's. Another try would be told the same.
+        (r"unsupported startup parameter", ConnectFailure.OTHER),
         (r"translate host name|resolve host|name resolution|name or service not known", ConnectFailure.DNS),
         (r"timeout expired|timed out|connect_timeout|query_wait_timeout|client_login_timeout", ConnectFailure.TIMEOUT),
         (r"connection refused|no such file or directory\s+is the server", ConnectFailure.REFUSED),
         (
-            r"closed the connection|connection (was closed|has been closed|reset)|unreachable|no route to host"
-            r"|cannot connect to server|server_login_retry",
+            r"closed the connection|connection (was|is|has been) closed|connection reset|unreachable|no route to host"
+            # The last is asyncpg's for a connection that broke while it looked types up.
+            r"|cannot connect to server|server_login_retry|cannot switch to state",
             ConnectFailure.NETWORK,
         ),
     )
 )
+
+
+class PasswordError(Exception):
+    """The service's own callable gave no password to connect with. `__cause__` is what it raised, if it raised."""
 
 
 def classify_connect_failure(error: BaseException) -> ConnectFailure:
@@ -79,6 +91,8 @@ def classify_connect_failure(error: BaseException) -> ConnectFailure:
     for link in chain_of(error):
         if isinstance(link, ConnectFailed):
             return link.reason
+        if isinstance(link, PasswordError):
+            return ConnectFailure.AUTHENTICATION
         if (failure := _by_code(link) or _by_type(link) or _by_message(link)) is not None:
             return failure
         if _is_about_connections(link):

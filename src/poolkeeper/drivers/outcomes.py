@@ -13,7 +13,14 @@ from poolkeeper.model import RetryReason
 
 # They end by themselves soon, and nothing was sent. A host that does not answer, or has no connection left, is not
 # helped by being asked again.
-_PASSING = frozenset({ConnectFailure.REFUSED, ConnectFailure.NETWORK, ConnectFailure.STARTING_OR_STOPPING})
+_PASSING = frozenset(
+    {
+        ConnectFailure.REFUSED,
+        ConnectFailure.NETWORK,
+        ConnectFailure.STARTING_OR_STOPPING,
+        ConnectFailure.READ_ONLY,
+    }
+)
 _BY_STATE = {
     **dict.fromkeys(sqlstates.SERIALIZATION_FAILURE.value, RetryReason.SERIALIZATION),
     **dict.fromkeys(sqlstates.DEADLOCK.value, RetryReason.DEADLOCK),
@@ -53,8 +60,8 @@ def _of_statement(error: exc.DBAPIError) -> RetryReason | None:
 
 
 def _by_code(error: BaseException) -> RetryReason | None:
-    state, number = sqlstate_of(error), number_of(error)
-    return _BY_STATE.get(state or "") or _BY_NUMBER.get(number or 0)
+    # The number first: MySQL calls a deadlock a serialization failure in its SQLSTATE.
+    return _BY_NUMBER.get(number_of(error) or 0) or _BY_STATE.get(sqlstate_of(error) or "")
 
 
 def leaves_commit_open(dialect: str, error: BaseException) -> bool:

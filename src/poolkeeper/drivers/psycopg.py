@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine
 
-from poolkeeper.drivers.base import ConnectOptions, milliseconds, own_arguments, stands_by
+from poolkeeper.drivers.base import ConnectOptions, hosts_of, milliseconds, own_arguments, takes_no_writes
 from poolkeeper.drivers.deadline import within
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import release
@@ -32,8 +32,9 @@ class Psycopg:
     def connect_args(self, options: ConnectOptions) -> dict[str, Any]:
         ours = _keepalives(options) | {
             "application_name": fitting(options.application_name),
-            # libpq counts whole seconds, at least 2, for each address anew; the exact deadline is ours.
-            "connect_timeout": max(2, math.ceil(options.connect_timeout)),
+            # libpq counts whole seconds, at least 2, for each address anew; the exact deadline is ours. Where there are
+            # several hosts, one that is silent must leave time for the next.
+            "connect_timeout": max(2, math.ceil(options.connect_timeout / hosts_of(self.url))),
         }
         if not options.prepared_statements:
             ours["prepare_threshold"] = None
@@ -95,8 +96,8 @@ class Psycopg:
         return None if status == _STATEMENT_UNDER_WAY else bool(status)
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:
-        reported = driver_connection.pgconn.parameter_status(b"in_hot_standby")
-        return None if reported is None else stands_by(reported.decode())
+        told = driver_connection.pgconn.parameter_status
+        return takes_no_writes(*(_text(told(name)) for name in (b"in_hot_standby", b"default_transaction_read_only")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,10 @@ async def _connect(*args: Any, **kwargs: Any) -> Any:
         # the server would keep the session as long.
         traceback.clear_frames(error.__traceback__)
         raise
+
+
+def _text(reported: bytes | None) -> str | None:
+    return None if reported is None else reported.decode()
 
 
 def _keepalives(options: ConnectOptions) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from poolkeeper.engine.commands import Commands
 from poolkeeper.engine.commits import refuse_lost_commits
 from poolkeeper.engine.connects import ConnectObserver, classify_connects
 from poolkeeper.engine.deadlines import LoopTimers, Timers, thread_timers
+from poolkeeper.engine.destination import Destination
 from poolkeeper.engine.lost_answers import tell_lost_answers
+from poolkeeper.engine.passwords import Passwords
 from poolkeeper.model import ClientName
-from poolkeeper.pool import KeeperPool, MeasuredQueuePool, guard
+from poolkeeper.pool import GatedPool, KeeperPool, MeasuredQueuePool, guard
 from poolkeeper.settings import EffectiveSettings
 
 _OF_KEEPER_POOL = (
@@ -37,11 +39,17 @@ _OF_KEEPER_POOL = (
 
 
 def build_async_engine(
-    settings: EffectiveSettings, observer: ConnectObserver, *, pooled: bool = True
+    settings: EffectiveSettings,
+    observer: ConnectObserver,
+    *,
+    pooled: bool = True,
+    destination: Destination | None = None,
+    passwords: Passwords | None = None,
 ) -> tuple[AsyncEngine, Commands]:
     """An `AsyncEngine` with the bounds, timeouts and guards that the settings ask for.
 
-    Nothing is connected yet; `observer` hears how each attempt to connect ends. Raises `SettingsRefused` for a driver
+    Nothing is connected yet; `observer` hears how each attempt to connect ends, and `destination` may lead connections
+    to another host than the URL's. `passwords` win over the URL's. Raises `SettingsRefused` for a driver
     that is not an asyncio one.
     """
     settings.require("async")
@@ -49,11 +57,16 @@ def build_async_engine(
     driver = driver_for(url, is_async=True)
     pool = KeeperPool if pooled else NullPool
     engine = create_async_engine(url, **_engine_arguments(settings, driver, pool))
-    return engine, _protect(engine.sync_engine, settings, driver, LoopTimers(), observer)
+    return engine, _protect(engine.sync_engine, settings, driver, LoopTimers(), observer, destination, passwords)
 
 
 def build_sync_engine(
-    settings: EffectiveSettings, observer: ConnectObserver, *, pooled: bool = True
+    settings: EffectiveSettings,
+    observer: ConnectObserver,
+    *,
+    pooled: bool = True,
+    destination: Destination | None = None,
+    passwords: Passwords | None = None,
 ) -> tuple[Engine, Commands]:
     """The same for threads: an `Engine` on psycopg, PyMySQL or sqlite3."""
     settings.require("sync")
@@ -65,7 +78,7 @@ def build_sync_engine(
         ping_after = settings.ping_after if settings.pool_pre_ping else math.inf
         timeout, jitter = settings.ping_timeout, settings.recycle_jitter
         guard(engine, ping_after=ping_after, ping_timeout=timeout, recycle_jitter=jitter)
-    return engine, _protect(engine, settings, driver, thread_timers, observer)
+    return engine, _protect(engine, settings, driver, thread_timers, observer, destination, passwords)
 
 
 def connect_options(settings: EffectiveSettings) -> ConnectOptions:
@@ -104,10 +117,13 @@ def _kind(settings: EffectiveSettings, pool: type[Pool]) -> type[Pool]:
     if settings.pool == "static":
         # An in-memory SQLite database lives exactly as long as its connection.
         return StaticPool
-    return NullPool if settings.pool == "null" else pool
+    return GatedPool if settings.pool == "null" and pool is not NullPool else pool
 
 
 def _pool_arguments(settings: EffectiveSettings, kind: type[Pool]) -> dict[str, Any]:
+    if issubclass(kind, GatedPool):
+        bounds = {"pool_size": settings.pool_size, "max_overflow": settings.max_overflow}
+        return bounds | {"pool_timeout": settings.pool_timeout}
     if settings.pool != "queue" or kind is NullPool:
         return {}
     arguments: dict[str, Any] = {
@@ -127,9 +143,19 @@ def _pool_arguments(settings: EffectiveSettings, kind: type[Pool]) -> dict[str, 
 
 
 def _protect(
-    engine: Engine, settings: EffectiveSettings, driver: Driver, timers: Timers, observer: ConnectObserver
+    engine: Engine,
+    settings: EffectiveSettings,
+    driver: Driver,
+    timers: Timers,
+    observer: ConnectObserver,
+    destination: Destination | None,
+    passwords: Passwords | None,
 ) -> Commands:
     driver.attach(engine, connect_options(settings))
+    if passwords is not None:
+        passwords.fill_in(engine.dialect)
+    if destination is not None:
+        destination.lead(engine)
     classify_connects(engine.dialect, str(settings.url), observer)
     refuse_lost_commits(engine)
     commands = Commands(driver, timers, settings.command_timeout, ping_timeout=settings.ping_timeout)

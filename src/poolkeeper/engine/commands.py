@@ -81,6 +81,11 @@ class Commands:
         """Cut a connection off now; whoever awaits an answer on it gets a disconnect error."""
         self._driver.abort(driver_connection)
 
+    def abort_all(self) -> None:
+        """Cut off every connection that awaits an answer. On the engine's event loop, if it has one."""
+        for command in [command for commands in tuple(self._running.values()) for command in commands]:
+            self._driver.abort(command.connection)
+
     def cut_off(self, task: asyncio.Task[Any], seconds: float) -> bool:
         """Fail what this task awaits on its connections with `CommandTimeout(seconds)`; False if it awaits nothing.
 

@@ -16,6 +16,7 @@ IDLE_SESSION_TIMEOUT = Fact(0, "PostgreSQL documentation, idle_session_timeout d
 IDLE_IN_TRANSACTION_SESSION_TIMEOUT = Fact(
     0, "PostgreSQL documentation, idle_in_transaction_session_timeout default: off", _DOCS
 )
+LARGEST_PROCESS_ID = Fact(4_194_304, "Linux, proc(5), pid_max of 64-bit systems; other systems stay below", _DOCS)
 TCP_KEEPALIVES_IDLE = Fact(
     0, "PostgreSQL documentation, tcp_keepalives_idle default: the system's, usually 7200 s", _DOCS
 )

@@ -30,10 +30,10 @@ class Keeper:
     `page` and `metrics` say where `install()` puts the page and, with prometheus_client installed, the metrics; None
     leaves the route out. The pool is in prometheus_client's registry all the same, for whatever else exports that. The
     page answers callers on the same machine only, unless there is a `page_dependency` (a callable as `Depends` takes
-    it) that knows who may see it. With `read_your_writes` a client that wrote brings back, in a cookie or a header, what
-    its reads from replicas have to show; it needs a `signing_key`, and raises `SettingsRefused` without one; where there
-    are no replicas it does nothing. `shutdown_delay` is how many seconds after SIGTERM the server hears of it; readiness
-    turns at once.
+    it) that knows who may see it. With `read_your_writes` a client that wrote brings back, in a cookie or a header,
+    what its reads from replicas have to show; it needs a `signing_key`, and raises `SettingsRefused` without one; where
+    there are no replicas it does nothing. `shutdown_delay` is how many seconds after SIGTERM the server hears of it;
+    readiness turns at once.
     """
 
     def __init__(

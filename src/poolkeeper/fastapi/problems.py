@@ -15,8 +15,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from poolkeeper.drivers import is_statement_timeout
-from poolkeeper.errors import CommandTimeout, ConnectFailed, ConnectFailure, PoolClosed, PoolSaturated
+from poolkeeper.drivers import is_pooler_timeout, is_statement_timeout
+from poolkeeper.errors import CommandTimeout, CommitUnknown, ConnectFailed, ConnectFailure, PoolClosed, PoolSaturated
 
 _TYPE = "urn:poolkeeper:problem:"
 _TRY_AGAIN_LATER = 1013  # the WebSocket close code of the same meaning (RFC 6455 registry)
@@ -52,16 +52,20 @@ _CONNECT = {
     ConnectFailure.STARTING_OR_STOPPING: Problem(
         "connect-starting-or-stopping", "The database is starting or shutting down.", 2
     ),
+    ConnectFailure.READ_ONLY: Problem("connect-read-only", "The database takes no writes for now.", 2),
     ConnectFailure.NETWORK: Problem("connect-network", "The database cannot be reached.", 5),
     ConnectFailure.OTHER: Problem("connect-failed", "No connection to the database could be opened.", 5),
 }
 _POOL_TIMEOUT = Problem("pool-timeout", "No database connection became free in time.", 1)
 _POOL_SATURATED = Problem("pool-saturated", "Too many wait for a database connection already.", 1)
 _SHUTTING_DOWN = Problem("shutting-down", "The service is shutting down.", 1)
+_POOLER_TIMEOUT = Problem("pooler-timeout", "The pooler had no database connection to give in time.", 1)
 _STATEMENT_TIMEOUT = Problem("statement-timeout", "A statement took longer than the database allows.")
 _COMMAND_TIMEOUT = Problem("command-timeout", "The database stopped answering; whether the work was done is not known.")
-# No Retry-After: when the connection broke on COMMIT, the work may have been done.
-_CONNECTION_LOST = Problem("connection-lost", "The database connection broke; whether the work was done is not known.")
+# No Retry-After: the work may have been done, and a client that repeats it would do it twice.
+_COMMIT_UNKNOWN = Problem("commit-unknown", "The database did not confirm the work; whether it was done is not known.")
+# Nor here: an endpoint may have committed a part of its work before.
+_CONNECTION_LOST = Problem("connection-lost", "The database connection broke before the work was committed.")
 
 
 def problem_of(error: BaseException) -> Problem | None:
@@ -69,6 +73,8 @@ def problem_of(error: BaseException) -> Problem | None:
     match error:
         case ConnectFailed():
             return _CONNECT[error.reason]
+        case CommitUnknown():
+            return _COMMIT_UNKNOWN
         case CommandTimeout():
             return _COMMAND_TIMEOUT
         case PoolSaturated():
@@ -77,6 +83,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return _POOL_TIMEOUT
         case PoolClosed():
             return _SHUTTING_DOWN
+        case exc.DBAPIError() if is_pooler_timeout(error):
+            return _POOLER_TIMEOUT
         case exc.DBAPIError() if is_statement_timeout(error):
             return _STATEMENT_TIMEOUT
         case exc.DBAPIError(connection_invalidated=True):

@@ -34,7 +34,8 @@ class HostState:
 
     `position` counts bytes of the write-ahead log: what a primary has on disk, or what a replica has replayed. Every
     transaction that was committed before a primary was asked lies before its `written`. `lag` is a delay in seconds
-    that the server itself reports, and `stopped` says that it does not follow its primary at all.
+    that the server itself reports, and `stopped` says that it does not follow its primary at all. `read_only` where it
+    begins every transaction as one that only reads (`default_transaction_read_only`), whatever its role.
     """
 
     role: Role
@@ -43,6 +44,12 @@ class HostState:
     written: int | None = None
     lag: float | None = None
     stopped: bool = False
+    read_only: bool = False
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it does what a primary is there for."""
+        return self.role is Role.PRIMARY and not self.read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ class ReplicaView:
     None where that is not known. `sessions` counts the read sessions that go to it now, `conflicts` the reads that it
     cancelled to follow its primary, and `moved` the sessions that went elsewhere because it failed them. `problem` is
     why it was not reached at the last look. `pool` are the numbers of its pool.
+    `is_primary` where it has taken the place of the configured primary, and gets the writes.
     """
 
     name: str
@@ -101,6 +109,7 @@ class ReplicaView:
     moved: int
     problem: str | None
     pool: PoolSnapshot
+    is_primary: bool = False
 
     @property
     def gets_reads(self) -> bool:

@@ -22,7 +22,7 @@ from poolkeeper.observe.request import current_scope, phase_of, route_of
 from poolkeeper.observe.sites import Site, current_site, described
 from poolkeeper.observe.statements import Statements, Work
 from poolkeeper.observe.stock_pools import StockCounts
-from poolkeeper.pool import KeeperPool, KeeperRecord, MeasuredQueuePool, Wait
+from poolkeeper.pool import KeeperPool, KeeperRecord, Measured, Wait
 
 Who = asyncio.Task[Any] | threading.Thread | None
 
@@ -177,7 +177,7 @@ class Checkouts:
     def waits(self) -> list[Wait]:
         """Who waits for a connection, as far as the pool tells."""
         pool = self._engine.pool
-        return pool.waits() if isinstance(pool, KeeperPool | MeasuredQueuePool) else []
+        return pool.waits() if isinstance(pool, KeeperPool | Measured) else []
 
     def counts(self) -> PoolCounts:
         """The pool's numbers at this moment."""
@@ -231,7 +231,7 @@ class Checkouts:
         self._open[record] = self._of_connection[dbapi] = Checkout(
             self._dialog, who, current_scope.get(), time.monotonic(), dbapi, current_site()
         )
-        if not isinstance(self._engine.pool, MeasuredQueuePool):
+        if not isinstance(self._engine.pool, Measured):
             self._recorder.served_unasked()
 
     def _checked_in(self, dbapi: object, record: ConnectionPoolEntry) -> None:

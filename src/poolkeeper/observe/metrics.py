@@ -3,12 +3,11 @@ read the same list."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from poolkeeper.errors import ConnectFailure
-from poolkeeper.model import CloseReason, Histogram, PoolSnapshot
+from poolkeeper.model import CloseReason, Histogram, PoolSnapshot, RetryReason
 
 Source = Callable[[], PoolSnapshot]
 
@@ -74,6 +73,10 @@ def _connect_failures(snapshot: PoolSnapshot) -> Mapping[str, float]:
 
 def _closed(snapshot: PoolSnapshot) -> Mapping[str, float]:
     return _each(CloseReason, {reason.value: count for reason, count in snapshot.closed.items()})
+
+
+def _retried(snapshot: PoolSnapshot) -> Mapping[str, float] | None:
+    return None if snapshot.retries is None else _each(RetryReason, snapshot.retries.retried)
 
 
 def _each(known: Iterable[str], counts: Mapping[str, int]) -> Mapping[str, float]:
@@ -272,6 +275,39 @@ _OWN = (
         grows=True,
     ),
     Number(
+        "poolkeeper.transactions",
+        "{transaction}",
+        "Transactions of run() and its kin, each counted once.",
+        "retries",
+        lambda pool: None if pool.retries is None else pool.retries.transactions,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.retries",
+        "{attempt}",
+        "Transactions, and first statements of read sessions, that were tried again, by reason.",
+        "retries",
+        _retried,
+        by=_REASON,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.retries.refused",
+        "{attempt}",
+        "Retries that the budget did not allow.",
+        "retries",
+        lambda pool: None if pool.retries is None else pool.retries.refused,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.commits.unknown",
+        "{transaction}",
+        "Commits of such transactions whose answer was lost.",
+        "retries",
+        lambda pool: None if pool.retries is None else pool.retries.unknown,
+        grows=True,
+    ),
+    Number(
         "poolkeeper.leaked",
         _CONNECTIONS,
         "Connections that nobody gave back and the garbage collector found.",
@@ -323,43 +359,3 @@ LAG = Times(
     "loop_lag",
     lambda pool: pool.loop_lag.lags if pool.loop_lag else Histogram(),
 )
-
-
-class Series(NamedTuple):
-    """One series: the name of its metric, and its attributes."""
-
-    name: str
-    attributes: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The series of some pools at one moment. Pools of the same name are one."""
-
-    numbers: dict[Series, float] = field(default_factory=dict[Series, float])
-    times: dict[Series, Histogram] = field(default_factory=dict[Series, Histogram])
-
-
-def reading_of(pools: Sequence[PoolSnapshot]) -> Reading:
-    """All series of these pools; none of the process's."""
-    reading = Reading()
-    for pool in pools:
-        for number in NUMBERS:
-            for attributes, value in number.values(pool):
-                series = Series(number.name, tuple(attributes.items()))
-                before = reading.numbers.get(series, 0.0)
-                reading.numbers[series] = max(before, value) if number.largest else before + value
-        for times in TIMES:
-            for attributes, histogram in times.values(pool):
-                series = Series(times.name, tuple(attributes.items()))
-                before_it = reading.times.get(series)
-                reading.times[series] = histogram if before_it is None else before_it + histogram
-    return reading
-
-
-def reading_of_process(pools: Sequence[PoolSnapshot]) -> Reading:
-    """What is told once for a process. Where pools work on several event loops, the lags are those of the one that was
-    probed most often."""
-    recent = max((float(number) for pool in pools for _, number in RECENT_LAG.values(pool)), default=0.0)
-    lags = max((times for pool in pools for _, times in LAG.values(pool)), key=lambda each: each.count, default=None)
-    return Reading({Series(WORKERS.name): 1, Series(RECENT_LAG.name): recent}, {Series(LAG.name): lags or Histogram()})

@@ -18,19 +18,8 @@ from opentelemetry.metrics import (
 )
 
 from poolkeeper.model import BOUNDS, PoolEvent, PoolEventKind
-from poolkeeper.observe.metrics import (
-    NUMBERS,
-    POOL_NAME,
-    RECENT_LAG,
-    SCHEMA_URL,
-    TIMES,
-    Number,
-    Reading,
-    Source,
-    Times,
-    reading_of,
-    reading_of_process,
-)
+from poolkeeper.observe.metrics import NUMBERS, POOL_NAME, RECENT_LAG, SCHEMA_URL, TIMES, Number, Source, Times
+from poolkeeper.observe.readings import Reading, reading_of, reading_of_process
 
 log = logging.getLogger("poolkeeper")
 

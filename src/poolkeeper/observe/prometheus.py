@@ -12,20 +12,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from poolkeeper.model import Histogram
-from poolkeeper.observe.metrics import (
-    LAG,
-    NUMBERS,
-    POOL_NAME,
-    RECENT_LAG,
-    TIMES,
-    WORKERS,
-    Number,
-    Reading,
-    Source,
-    Times,
-    reading_of,
-    reading_of_process,
-)
+from poolkeeper.observe.metrics import LAG, NUMBERS, POOL_NAME, RECENT_LAG, TIMES, WORKERS, Number, Source, Times
+from poolkeeper.observe.readings import Reading, reading_of, reading_of_process
 
 # The translation of OpenTelemetry's names that Prometheus and the collector use.
 _SUFFIXES = {"s": "_seconds"}

@@ -26,20 +26,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from poolkeeper.model import BOUNDS, Histogram
 from poolkeeper.observe.history import Ticker
-from poolkeeper.observe.metrics import (
-    LAG,
-    NUMBERS,
-    RECENT_LAG,
-    TIMES,
-    WORKERS,
-    Number,
-    Reading,
-    Series,
-    Source,
-    reading_of,
-    reading_of_process,
-)
+from poolkeeper.observe.metrics import LAG, NUMBERS, RECENT_LAG, TIMES, WORKERS, Number, Source
 from poolkeeper.observe.prometheus import labels_of, name_of
+from poolkeeper.observe.readings import Reading, Series, reading_of, reading_of_process
 from poolkeeper.observe.worker_folder import Process, started
 
 M = TypeVar("M", Gauge, Counter, HistogramMetric)

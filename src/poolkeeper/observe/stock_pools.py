@@ -11,7 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from poolkeeper.model import PoolCounts, PoolEvent, PoolEventKind
 from poolkeeper.observe.recorder import Recorder
-from poolkeeper.pool import MeasuredQueuePool, guard_of, limits_of
+from poolkeeper.pool import Measured, guard_of, limits_of
 
 _OF_WAITING = frozenset(
     {"waiting", "oldest_waiter", "totals.requests", "totals.waited", "totals.timed_out", "totals.cancelled"}
@@ -27,7 +27,7 @@ class StockCounts:
         self._connected: set[int] = set()
         # Tokens, not a number: `+=` loses counts when threads meet in it.
         self._connecting: set[object] = set()
-        if isinstance(engine.pool, MeasuredQueuePool):
+        if isinstance(engine.pool, Measured):
             engine.pool.observer = recorder
         event.listen(engine, "connect", self._opened)
         event.listen(engine, "close", self._gone)
@@ -42,7 +42,7 @@ class StockCounts:
         """The fields of a snapshot that this pool cannot tell."""
         closes = frozenset[str]() if guard_of(self._engine) else frozenset({"closed"})
         unknown = closes | {"timings.queues"}
-        return unknown if isinstance(self._engine.pool, MeasuredQueuePool) else unknown | _OF_WAITING
+        return unknown if isinstance(self._engine.pool, Measured) else unknown | _OF_WAITING
 
     def counts(self, in_use: int) -> PoolCounts:
         """The pool's numbers, with so many checkouts."""
@@ -54,7 +54,7 @@ class StockCounts:
             idle=max(0, len(self._connected) - in_use),
             connecting=len(self._connecting),
             checking=0,
-            waiting=pool.waiting if isinstance(pool, MeasuredQueuePool) else 0,
+            waiting=pool.waiting if isinstance(pool, Measured) else 0,
             opened=watch.opened if watch else self._recorder.totals().connects,
             closed=watch.closed if watch else {},
         )

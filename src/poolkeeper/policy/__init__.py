@@ -3,6 +3,7 @@
 from poolkeeper.policy.admission import Admission, Refusal, RefusalReason
 from poolkeeper.policy.lag import Lag, PositionLog
 from poolkeeper.policy.outage import Outage
+from poolkeeper.policy.primacy import Primacy
 from poolkeeper.policy.queue import Actions, Limits, Queue, Verdict
 from poolkeeper.policy.retries import Budget, backoff
 from poolkeeper.policy.routing import Bounds, Candidate, choose, has_replayed, standing_of, worth_waiting
@@ -17,6 +18,7 @@ __all__ = [
     "Limits",
     "Outage",
     "PositionLog",
+    "Primacy",
     "Queue",
     "Refusal",
     "RefusalReason",

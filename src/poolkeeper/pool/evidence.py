@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Dialect, event, exc
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from poolkeeper.pool.home import Home
 
 
+# The connections to a host are retired together once in this time (seconds), and one by one meanwhile.
+_RETIRED_FOR = 1.0
 # An execution option of engines.
 ON_REPLICA = "poolkeeper_on_replica"
 
@@ -51,10 +54,23 @@ def _hear(context: ExceptionContext) -> None:
     if is_read_only(error, record):
         if refuses_by_nature(connection):
             return
-        # The transaction is left to its owner; it cannot write, but it can still be rolled back.
-        record.home.retire_all(CloseReason.SQLSTATE, record.host)
+        _retire(record)
     elif evidence_of(error) is Evidence.GONE and not is_known(context):
         context.is_disconnect = True
+
+
+def _retire(record: KeeperRecord) -> None:
+    """Retire what leads to a host that takes no writes.
+
+    The transaction is left to its owner; it cannot write, but it can still be rolled back.
+    """
+    host, now = record.host, time.monotonic()
+    if now - host.refused_writes_at < _RETIRED_FOR:
+        # There may be no other host. Readers need not pay for each write that is tried.
+        record.retire(CloseReason.SQLSTATE)
+    else:
+        host.refused_writes_at = now
+        record.home.retire_all(CloseReason.SQLSTATE, host)
 
 
 def refuses_by_nature(connection: Connection) -> bool:

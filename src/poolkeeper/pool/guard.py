@@ -99,6 +99,10 @@ class Guard:
         with self._lock:
             return dict(self._closed)
 
+    def renew(self) -> None:
+        """Hand out none of the connections that are open now."""
+        self._retired_before = time.monotonic()
+
     def _connect(self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         now, raw = time.monotonic(), record.driver_connection
         # A file does not fall silent.

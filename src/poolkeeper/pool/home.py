@@ -187,6 +187,11 @@ class Home:
         self.close_idle(lambda _: CloseReason.RESIZE, self.queue.surplus)
         self.queue.settle()
 
+    def renew(self) -> None:
+        self.retire_all(CloseReason.INVALIDATED)
+        self._connecting.succeeded()
+        self.queue.settle()
+
     async def warm_up(self, timeout: float) -> int:
         self.queue.settle()
         with suppress(TimeoutError):

@@ -293,6 +293,18 @@ class KeeperPool(Pool):
         if self._home is not None:
             self._home.resize(self.options)
 
+    def renew(self) -> None:
+        """Hand out none of the connections that are open now, and connect anew at once, also in an outage.
+
+        Those in use are closed when they come home. From any thread.
+        """
+        if (home := self._home) is None or home.loop.is_closed():
+            return
+        if home.loop is asyncio._get_running_loop():
+            home.renew()
+        else:
+            home.loop.call_soon_threadsafe(home.renew)
+
     async def warm_up(self, timeout: float) -> int:
         """Open `min_idle` connections, for up to `timeout` seconds; returns how many are missing then.
 

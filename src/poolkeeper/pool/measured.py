@@ -1,17 +1,18 @@
-"""SQLAlchemy's pool for threads, able to tell its limit, how many callers wait, and how each call ended.
+"""SQLAlchemy's pools, able to tell their limit, how many callers wait, and how each call ended.
 
 No pool event marks the beginning of a wait, so that has to be noticed where the call comes in.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import exc
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
 from poolkeeper.errors import PoolTimeout
 from poolkeeper.model import PoolCounts, PoolEvent, PoolEventKind, PoolObserver, Report
@@ -20,8 +21,8 @@ from poolkeeper.pool.observers import Wait, deliver
 from poolkeeper.pool.problems import with_report
 
 
-class MeasuredQueuePool(QueuePool):
-    """The bounded pool of an `Engine`. `observer` hears of requests, from the threads that make them."""
+class Measured(Pool):
+    """A pool whose callers are counted. `observer` hears of requests, from the threads that make them."""
 
     observer: PoolObserver | None = None
     # Tells those who time out who holds the connections, and why.
@@ -39,11 +40,6 @@ class MeasuredQueuePool(QueuePool):
         return f"{kind} {self._orig_logging_name}" if self._orig_logging_name else kind
 
     @property
-    def capacity(self) -> int | None:
-        """The most connections that this pool opens, or None without a limit."""
-        return None if self._max_overflow < 0 else self.size() + self._max_overflow
-
-    @property
     def waiting(self) -> int:
         """Calls to `connect()` that have not returned."""
         return len(self._asking)
@@ -52,11 +48,16 @@ class MeasuredQueuePool(QueuePool):
         """Who waits, and since when."""
         return list(self._asking.values())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next caller may have to wait."""
+        raise NotImplementedError
+
     def connect(self) -> PoolProxiedConnection:
         token, began = object(), time.monotonic()
-        self._asking[token] = Wait(threading.current_thread(), began)
+        self._asking[token] = Wait(_caller(), began)
         self._note(PoolEventKind.REQUESTED, began)
-        if not self.checkedin():
+        if self.is_full:
             self._note(PoolEventKind.WAITING, began)
         try:
             connection = super().connect()
@@ -69,6 +70,28 @@ class MeasuredQueuePool(QueuePool):
         self._note(PoolEventKind.HANDED_OVER, began)
         return connection
 
+    def _counts(self) -> PoolCounts | None:
+        """The pool's numbers, as far as it has any."""
+        return None
+
+    def _note(self, kind: PoolEventKind, began: float) -> None:
+        if self.observer is not None:
+            now = time.monotonic()
+            deliver(PoolEvent(kind, now, now - began), self.observer)
+
+
+class MeasuredQueuePool(Measured, QueuePool):
+    """The bounded pool of an `Engine`."""
+
+    @property
+    def capacity(self) -> int | None:
+        """The most connections that this pool opens, or None without a limit."""
+        return None if self._max_overflow < 0 else self.size() + self._max_overflow
+
+    @property
+    def is_full(self) -> bool:
+        return not self.checkedin()
+
     def _counts(self) -> PoolCounts:
         # What is being opened or checked counts as in use here.
         return PoolCounts(self.capacity, self.checkedout(), self.checkedin(), 0, 0, self.waiting)
@@ -79,7 +102,10 @@ class MeasuredQueuePool(QueuePool):
             pool.observer, pool.reporter = self.observer, self.reporter
         return pool
 
-    def _note(self, kind: PoolEventKind, began: float) -> None:
-        if self.observer is not None:
-            now = time.monotonic()
-            deliver(PoolEvent(kind, now, now - began), self.observer)
+
+def _caller() -> asyncio.Task[Any] | threading.Thread:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task or threading.current_thread()

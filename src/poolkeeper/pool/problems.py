@@ -25,6 +25,7 @@ _CURABLE = frozenset(
         ConnectFailure.TIMEOUT,
         ConnectFailure.TOO_MANY_CONNECTIONS,
         ConnectFailure.STARTING_OR_STOPPING,
+        ConnectFailure.READ_ONLY,
         ConnectFailure.NETWORK,
     }
 )

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 class Host:
     """The server that some connections lead to, as far as their sockets tell."""
 
-    __slots__ = ("records",)
+    __slots__ = ("records", "refused_writes_at")
 
     def __init__(self) -> None:
         self.records: set[KeeperRecord] = set()
+        self.refused_writes_at = -math.inf
 
     def retire(self, reason: CloseReason) -> None:
         """Hand out none of the connections that are open now."""

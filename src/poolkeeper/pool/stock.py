@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from sqlalchemy.pool import Pool, QueuePool, SingletonThreadPool, StaticPool
 
+from poolkeeper.pool.gated import GatedPool
+
 
 class StockLimits(NamedTuple):
     """None is no limit, or not for this kind of pool. Times are seconds."""
@@ -25,6 +27,8 @@ def limits_of(pool: Pool) -> StockLimits:
         size, overflow = pool.size(), pool._max_overflow
         capacity = None if overflow < 0 or not size else size + overflow
         return StockLimits(capacity, size, pool.timeout(), recycle)
+    if isinstance(pool, GatedPool):
+        return StockLimits(pool.capacity, 0, pool.timeout, None)
     if isinstance(pool, StaticPool):
         return StockLimits(1, 1, None, recycle)
     return StockLimits(None, pool.size if isinstance(pool, SingletonThreadPool) else None, None, recycle)

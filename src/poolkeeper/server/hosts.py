@@ -19,11 +19,17 @@ _POSITIONS = text(
            CAST(CASE WHEN r THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0' AS bigint)
                AS position,
            CAST(CASE WHEN NOT r THEN pg_current_wal_insert_lsn() END - '0/0' AS bigint) AS written,
-           CAST(current_setting('wal_block_size') AS int) AS block
+           CAST(current_setting('wal_block_size') AS int) AS block,
+           CAST(current_setting('default_transaction_read_only') AS bool) AS read_only
     FROM (SELECT pg_is_in_recovery() AS r OFFSET 0) AS host
     """
 )
-_ROLE = text("/* poolkeeper looks */ SELECT pg_is_in_recovery() AS in_recovery")
+_ROLE = text(
+    """/* poolkeeper looks */
+    SELECT pg_is_in_recovery() AS in_recovery,
+           CAST(current_setting('default_transaction_read_only') AS bool) AS read_only
+    """
+)
 _REFUSED = frozenset({"0A000", "42501", "42883", "55000"})
 _READ_ONLY = text("SELECT @@global.read_only")
 _FOLLOWS = text("SHOW REPLICA STATUS")
@@ -53,14 +59,15 @@ def _postgresql(connection: Connection) -> HostState:
     except exc.DBAPIError as error:
         if sqlstate_of(error) not in _REFUSED:
             raise
-        in_recovery = connection.execute(_ROLE).scalar_one()
-        return HostState(_role(in_recovery=in_recovery), at)
+        row = connection.execute(_ROLE).mappings().one()
+        return HostState(_role(in_recovery=row["in_recovery"]), at, read_only=row["read_only"])
     written = row["written"]
     return HostState(
         _role(in_recovery=row["in_recovery"]),
         at,
         row["position"],
         None if written is None else _end_before(written, row["block"]),
+        read_only=row["read_only"],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
@@ -15,6 +15,7 @@ from poolkeeper.settings.masking import MASK, is_secret_name, masked_text
 _USERINFO = re.compile(r"([^:/]*)(?::([^@]*))?@")
 _ADDRESS = re.compile(r"(?:\[([^\]/?]+)\]|([^:/?\[\]]*))(?::([0-9]+))?")
 _LAST_PORT = 65535
+_PORT = 5432
 
 QueryValue = str | tuple[str, ...]
 
@@ -55,12 +56,20 @@ def _split_address(address: str) -> tuple[str | None, int | None]:
     parts = _ADDRESS.fullmatch(address)
     if parts is None:
         raise DsnInvalid(
-            "host and port are not host, host:port or [ipv6]:port; several hosts go into ?host=a:1&host=b:2"
+            "host and port are not host, host:port or [ipv6]:port, nor several of them with commas between"
         )
     port = None if parts[3] is None else int(parts[3])
     if port is not None and not 0 < port <= _LAST_PORT:
         raise DsnInvalid(f"the port is not between 1 and {_LAST_PORT}")
     return parts[1] or parts[2] or None, port
+
+
+def _hosts_in_query(addresses: str) -> Iterator[str]:
+    for one in addresses.split(","):
+        host, port = _split_address(one)
+        if host is None or ":" in host:
+            raise DsnInvalid("of several hosts, each has a name or an IPv4 address, and may have a port")
+        yield f"host={host}:{port or _PORT}"
 
 
 def _read_query(query: str | None) -> Mapping[str, QueryValue]:
@@ -82,6 +91,7 @@ def _host_and_port(text: str, port: int | None) -> tuple[str, int | None]:
 class Dsn:
     """A database URL, split as `sqlalchemy.make_url` splits it. `str()` and `repr()` are masked; `secret` is not.
 
+    Several hosts of PostgreSQL may be written in libpq's way too, `h1:5432,h2:5432`; `secret` has them in SQLAlchemy's.
     Raises DsnInvalid where SQLAlchemy would refuse the text too, and where it would quietly read something else than
     was meant: an "@" in a password that is not written %40, white space around the URL, a masked URL.
     """
@@ -99,7 +109,6 @@ class Dsn:
 
     def __init__(self, text: str) -> None:
         scheme, rest = _split_scheme(text)
-        self._secret = text
         self.dialect, _, driver = scheme.partition("+")
         self.driver = driver or None
         userinfo = _USERINFO.match(rest)
@@ -114,6 +123,12 @@ class Dsn:
         if "@" in tail and self.dialect != "sqlite":
             raise DsnInvalid("there is more than one @: write an @ inside a user name, password or value as %40")
         address, database, query = _split_tail(tail)
+        if "," in address and self.dialect == "postgresql":
+            # libpq's way to name several hosts; SQLAlchemy has another.
+            address, query = "", "&".join([*_hosts_in_query(address), *([query] if query else [])])
+            path = "" if database is None else f"/{database}"
+            text = f"{scheme}://{userinfo[0] if userinfo else ''}{path}?{query}"
+        self._secret = text
         self.host, self.port = _split_address(address)
         self.database = None if database is None else unquote(database)
         self.query = _read_query(query)

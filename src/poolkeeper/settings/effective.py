@@ -114,9 +114,9 @@ class EffectiveSettings:
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     @property
-    def capacity(self) -> int | None:
-        """Connections that one process may open, or None where nothing limits them."""
-        return None if self.pool == "null" else self.pool_size + self.max_overflow
+    def capacity(self) -> int:
+        """Connections that one process may have open."""
+        return self.pool_size + self.max_overflow
 
     @property
     def supports_async(self) -> bool:

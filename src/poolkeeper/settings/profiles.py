@@ -23,6 +23,6 @@ PROFILES: Mapping[ProfileName, Mapping[str, object]] = MappingProxyType(
         "background-worker": _profile(
             pool_size=5, max_overflow=5, min_idle=1, statement_timeout=None, command_timeout=None
         ),
-        "serverless": _profile(pool="null", min_idle=0, keepalive=None),
+        "serverless": _profile(pool="null", pool_size=5, max_overflow=0, min_idle=0, keepalive=None),
     }
 )

@@ -105,7 +105,7 @@ class DatabaseSettings(BaseSettings):
     service: str | None = Field(None, min_length=1, max_length=40, description="Name shown in application_name.")
 
     pool: Literal["queue", "null"] = Field("queue", description="Keep connections (queue), or open one per use (null).")
-    pool_size: Count = Field(20, description="Connections that a process keeps.")
+    pool_size: Count = Field(20, description="Connections that a process keeps; has open at once, with pool null.")
     max_overflow: CountOrZero = Field(0, description="Connections that it opens beyond pool_size for a while.")
     pool_timeout: Seconds = Field(10, description="Longest wait for a connection: queueing, connecting and checking.")
     pool_recycle: Age = Field(3600, description="Age at which a connection is replaced; -1: never.")

@@ -19,6 +19,7 @@ _KNOWN = frozenset(
         "too-many-connections",
         "no-such-database",
         "starting-or-stopping",
+        "read-only",
     }
 )
 

@@ -22,7 +22,10 @@ def check(case: Case) -> Iterator[Finding]:
     opened = change.totals.connects + now.connecting
     lost = sum(change.closed.get(reason, 0) for reason in _LOST)
     begins = case.recent[0].open == 0
-    if now.capacity is None or opened < max(LEAST, SHARE * now.capacity) or not (begins or lost >= LEAST):
+    if not now.capacity or now.pool_size == 0:
+        # It opens one for each use.
+        return
+    if opened < max(LEAST, SHARE * now.capacity) or not (begins or lost >= LEAST):
         return
     slow = change.timings.connects.quantile(0.95) or 0.0
     # A pool that warms up before anybody asks does what it should.

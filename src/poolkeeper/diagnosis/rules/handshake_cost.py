@@ -22,10 +22,11 @@ def check(case: Case) -> Iterator[Finding]:
         return
     spent = change.timings.connects.total
     share = spent / (spent + change.timings.holds.total) if spent > 0 else 0.0
-    short_lived = case.now.capacity is None or (case.now.pool_recycle or 3600) < 60
+    keeps_none = case.now.capacity is None or case.now.pool_size == 0
+    short_lived = keeps_none or (case.now.pool_recycle or 3600) < 60
     if share < COST_SHARE or not short_lived:
         return
-    kept = "the pool keeps none (NullPool)" if case.now.capacity is None else "pool_recycle is short"
+    kept = "the pool keeps none (NullPool)" if keeps_none else "pool_recycle is short"
     yield Finding(
         code="handshake-cost",
         severity=Severity.ERROR if case.waits else Severity.WARNING,

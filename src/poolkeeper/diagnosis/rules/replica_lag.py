@@ -32,6 +32,14 @@ def _examine(replica: ReplicaView) -> Iterator[Finding]:
                 "its reads go elsewhere, and come back when it answers",
                 "Look at its host; a replica that is gone for good belongs out of replica_urls",
             )
+        case Standing.NOT_A_REPLICA if replica.is_primary:
+            yield _finding(
+                replica,
+                "replica-promoted",
+                "it was promoted, and gets the writes",
+                "the settings name another host as the primary, and processes that start have to find this one",
+                "Make it the URL, and give the hosts that follow it as replicas",
+            )
         case Standing.NOT_A_REPLICA:
             yield _finding(
                 replica,

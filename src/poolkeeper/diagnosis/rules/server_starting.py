@@ -10,7 +10,7 @@ from poolkeeper.model import Finding
 
 def check(case: Case) -> Iterator[Finding]:
     trouble = case.trouble
-    if trouble and trouble.kind == "starting-or-stopping":
+    if trouble and trouble.kind in {"starting-or-stopping", "read-only"}:
         yield trouble.finding(
             "server-starting",
             "it restarts, recovers after a crash or fails over, and takes connections again by itself",

@@ -84,7 +84,7 @@ class PageData:
             "every": self._history.every,
             "seconds": self._history.seconds,
             "settings": shown_settings(settings),
-            "advice": [finding.as_dict() for finding in settings.findings],
+            "advice": [finding.as_dict() for finding in self._database.findings],
             "workers": [self.of_this_worker(), *others],
             "alone": self._workers.trouble is not None,
         }

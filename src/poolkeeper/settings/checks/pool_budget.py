@@ -15,7 +15,7 @@ HEADROOM = 0.2
 def check(case: Case) -> Iterator[Finding]:
     settings = case.settings
     counted = settings.max_connections or settings.workers or settings.instances
-    if settings.capacity is None or settings.pool == "static" or not counted:
+    if settings.pool == "static" or not counted:
         return
     limit, source = _limit(case)
     if limit is None:

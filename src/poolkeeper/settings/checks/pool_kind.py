@@ -32,15 +32,16 @@ def check(case: Case) -> Iterator[Finding]:
             Severity.WARNING,
             "pool",
             f"pool null with profile {settings.profile}",
-            "every request pays for a new connection, and nothing bounds how many there are",
+            "every request pays for a new connection",
             "Set pool to queue; for a serverless function set profile to serverless",
         )
-    if settings.pooler == "none":
+    if settings.pooler == "none" and settings.instances is None:
         yield Finding(
             "serverless-without-pooler",
             Severity.WARNING,
             "url",
             f"pool null, and {settings.provider.title} is reached without a pooler",
-            "nothing bounds the connections that all instances open together",
-            "Use the URL of a pooler: PgBouncer, RDS Proxy, or the provider's own (Neon -pooler, Supabase port 6543)",
+            f"each instance has up to {settings.capacity} connections open, and nothing bounds the instances",
+            "Use the URL of a pooler: PgBouncer, RDS Proxy, or the provider's own (Neon -pooler, Supabase port 6543); "
+            "or bound the instances, and set instances and max_connections",
         )

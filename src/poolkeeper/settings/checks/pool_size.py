@@ -9,12 +9,13 @@ from poolkeeper.settings.checks.case import Case
 
 SMALLEST, LARGEST = 5, 20
 _SIZES = ("pool_size", "max_overflow")
-_OF_A_QUEUE = (*_SIZES, "min_idle", "max_waiting")
+_OF_A_QUEUE = ("min_idle", "max_waiting")
 _SOURCE = "safe range of this library"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    given = [name for name in _OF_A_QUEUE if name in case.given]
+    without = _OF_A_QUEUE if case.settings.pool == "null" else (*_SIZES, *_OF_A_QUEUE)
+    given = [name for name in without if name in case.given]
     if case.settings.pool == "queue":
         yield from _sizes(case)
     elif given:

@@ -12,7 +12,7 @@ from poolkeeper.settings.checks.case import Case
 def check(case: Case) -> Iterator[Finding]:
     settings = case.settings
     capacity = settings.capacity
-    if not settings.supports_sync or capacity is None or settings.url.dialect == "sqlite":
+    if not settings.supports_sync or settings.url.dialect == "sqlite":
         return
     if settings.supports_async and settings.thread_limit is None:
         return

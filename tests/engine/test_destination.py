@@ -1,0 +1,104 @@
+"""Hosts that take no writes: who gets a connection there, who waits, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import exc, make_url, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from tests.servers import FreshDatabase
+
+from poolkeeper import ConnectFailed, ConnectFailure, Database
+from poolkeeper.model import CloseReason
+
+pytestmark = pytest.mark.anyio
+drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+INSERT = text("INSERT INTO note VALUES (1)")
+BACKEND = text("SELECT pg_backend_pid()")
+
+
+def make_read_only(server: FreshDatabase) -> Callable[[], None]:
+    """Let new sessions begin as on a server that was demoted; the function makes an end of it."""
+
+    def over() -> None:
+        server.server.execute(f'ALTER DATABASE "{server.name}" RESET default_transaction_read_only')
+
+    server.execute("CREATE TABLE note (id int)")
+    server.server.execute(f'ALTER DATABASE "{server.name}" SET default_transaction_read_only = on')
+    return over
+
+
+def several(server: FreshDatabase, driver: str) -> str:
+    """The same host twice, in libpq's way."""
+    url = make_url(server.url(driver))
+    return f"{url.drivername}://{url.username}@{url.host}:{url.port},{url.host}:{url.port}/{url.database}"
+
+
+async def write(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute(INSERT)
+
+
+async def backend(session: AsyncSession) -> int:
+    return int(await session.scalar(BACKEND) or 0)
+
+
+@drivers
+async def test_after_a_refused_write_callers_wait_for_a_host_that_takes_writes(
+    fresh_database: FreshDatabase, driver: str
+) -> None:
+    over = make_read_only(fresh_database)
+    async with Database(several(fresh_database, driver), pool_size=2, min_idle=0) as database:
+        assert database.settings.findings[0].code == "hosts-without-target"
+        with pytest.raises(exc.DBAPIError, match="read-only"):
+            await write(database)
+        waiting = asyncio.create_task(write(database))
+        await asyncio.wait({waiting}, timeout=0.2)
+        assert not waiting.done()
+        failure = database.connectivity.failure
+        assert failure is not None
+        assert failure.reason is ConnectFailure.READ_ONLY
+        over()
+        async with asyncio.timeout(5):
+            await waiting
+        assert database.snapshot().closed[CloseReason.SQLSTATE] == 1
+
+
+@drivers
+async def test_where_there_is_no_other_host_writes_fail_and_reads_go_on(
+    fresh_database: FreshDatabase, driver: str
+) -> None:
+    make_read_only(fresh_database)
+    async with Database(fresh_database.url(driver), pool_size=3, min_idle=3) as database:
+        for _ in range(3):
+            with pytest.raises(exc.DBAPIError, match="read-only"):
+                await write(database)
+        async with database.read_session() as session:
+            assert await backend(session)
+        # All that were open at first, and then those that were tried.
+        async with asyncio.timeout(5):
+            while database.snapshot().closed.get(CloseReason.SQLSTATE, 0) < 3:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert database.snapshot().closed[CloseReason.SQLSTATE] <= 5
+
+
+@drivers
+async def test_no_fitting_host_is_a_failure_to_connect_with_a_name(fresh_database: FreshDatabase, driver: str) -> None:
+    url = f"{fresh_database.url(driver)}?target_session_attrs=standby"
+    async with Database(url, min_idle=0, connect_grace=0) as database:
+        with pytest.raises(ConnectFailed) as failed:
+            await write(database)
+    assert failed.value.reason is ConnectFailure.READ_ONLY
+
+
+@drivers
+async def test_what_was_open_before_a_pause_is_not_used_after_it(fresh_database: FreshDatabase, driver: str) -> None:
+    async with Database(fresh_database.url(driver), pool_size=1, max_overflow=0) as database:
+        async with database.session() as session:
+            before = await backend(session)
+        database.suspend()
+        database.resume()
+        async with database.session() as session:
+            assert await backend(session) != before
