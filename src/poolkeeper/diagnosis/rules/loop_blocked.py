@@ -47,21 +47,15 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _is_often_late(case: Case) -> bool:
-    if _long_lags(case) < AGAIN_AND_AGAIN:
-        return False
+    """Many short lags are a busy process, not a blocking call."""
     p95 = case.lately.lags.quantile(0.95) or 0.0
-    return p95 >= LATE or (_late_share(case) >= BLOCKED_SHARE and case.now.loop_lag is not None and _was_late(case))
+    return _long_lags(case) >= AGAIN_AND_AGAIN and (p95 >= LATE or _late_share(case) >= BLOCKED_SHARE)
 
 
 def _long_lags(case: Case) -> int:
     """How many lags may have been long, as far as their buckets tell."""
     lags = case.lately.lags
-    return sum(count for high, count in zip((*lags.bounds, inf), lags.counts, strict=False) if high >= LATE)
-
-
-def _was_late(case: Case) -> bool:
-    """Whether any lag was long: many short ones are a busy process, not a blocking call."""
-    return (case.lately.lags.quantile(1.0) or 0.0) >= LATE
+    return sum(count for high, count in zip((*lags.bounds, inf), lags.counts, strict=True) if high >= LATE)
 
 
 def _late_share(case: Case) -> float:
