@@ -49,9 +49,9 @@ class Outcomes(Recorder):
         super().__init__()
         self.kept: list[Outcome] = []
 
-    def add(self, route: str, intended: float, latency: float, status: int | None, error: str | None) -> None:
-        super().add(route, intended, latency, status, error)
-        self.kept.append(Outcome(intended, latency, status, error))
+    def add(self, call: Call, intended: float, latency: float, response: Response | None, error: str | None) -> None:
+        super().add(call, intended, latency, response, error)
+        self.kept.append(Outcome(intended, latency, response.status if response else None, error))
 
 
 class Work:

@@ -74,3 +74,17 @@ async def test_an_answer_that_breaks_off_is_an_error_that_says_if_it_had_begun()
             with pytest.raises(ResponseCutOff) as silent:
                 await client.request("GET", "/silent")
     assert (begun.value.started, silent.value.started) == (True, False)
+
+
+async def test_a_response_tells_if_it_says_when_to_come_back() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for header in ("retry-After: 1\r\n", ""):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 503 Full\r\n{header}Content-Length: 0\r\n\r\n".encode())
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        async with HttpClient(host, port, spread=1) as client:
+            assert [(await client.request("GET", "/")).retry_after for _ in range(2)] == [True, False]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,18 @@ async def test_a_request_is_ended_by_its_timeout_and_counted(slow_service: Servi
     assert result.errors == result.requests == 10
 
 
+async def test_a_caller_may_be_less_patient_than_the_others(slow_service: Service) -> None:
+    class Impatient(Script):
+        def next(self) -> Call:
+            call = super().next()
+            return replace(call, patience=0.1) if call.path == "/sleep/301" else call
+
+    script = Impatient("/sleep/300", "/sleep/301")
+    result = await Load(slow_service.address, script, steady(20, 0.5), timeout=5).run()
+    assert result.by_error == {"timeout": 5}
+    assert result.by_status == {"200": 5}
+
+
 async def test_an_unexpected_status_is_an_error_by_its_number(slow_service: Service) -> None:
     script = Script("/status/503", "/status/200")
     result = await Load(slow_service.address, script, steady(100, 0.2)).run()
@@ -111,14 +124,14 @@ async def test_the_series_adds_up_to_the_totals(slow_service: Service) -> None:
 
 
 def test_a_load_in_its_own_process_brings_the_same_figures(slow_service: Service) -> None:
-    with LoadProcess(SteadyLoad(slow_service.address, rate=100, seconds=0.5)) as load:
+    with LoadProcess(slow_service.address, SteadyLoad(rate=100, seconds=0.5)) as load:
         result = load.result()
     assert (result.requests, result.errors) == (50, 0)
     assert set(result.by_status) == {"200"}
 
 
 def test_a_load_process_stops_early_when_asked(slow_service: Service) -> None:
-    with LoadProcess(SteadyLoad(slow_service.address, rate=20, seconds=600)) as load:
+    with LoadProcess(slow_service.address, SteadyLoad(rate=20, seconds=600)) as load:
         time.sleep(1)
         load.stop()
         result = load.result()

@@ -28,6 +28,9 @@ COMMANDS = {
         "poolkeeper.cli.explain", "Tell why a service's pool is slow or empty, or what a database's server says."
     ),
     "demo": Command("poolkeeper.cli.demo", "Run the reference service under load on a real database.", "demo"),
+    "drill": Command(
+        "poolkeeper.cli.drill", "Break a real database in many ways, and judge what the service makes of it.", "demo"
+    ),
 }
 
 

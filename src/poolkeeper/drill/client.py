@@ -23,10 +23,11 @@ class ResponseCutOff(ConnectionError):  # noqa: N818 - says what happened, as er
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete response; `body` holds its first 64 KiB."""
+    """A complete response; `body` holds its first 64 KiB, `retry_after` says if it had that header."""
 
     status: int
     body: bytes
+    retry_after: bool = False
 
 
 class _Connection(asyncio.Protocol):
@@ -39,6 +40,7 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Response] | None = None
         self._body = bytearray()
         self._started = False
+        self._retry_after = False
         self.reusable = True
         self.idle_since = 0.0
 
@@ -71,17 +73,20 @@ class _Connection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ResponseCutOff(self._started))
 
+    def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002 - the parser's signature
+        self._retry_after = self._retry_after or name.lower() == b"retry-after"
+
     def on_body(self, body: bytes) -> None:
         if len(self._body) < _KEPT_BODY:
             self._body += body[: _KEPT_BODY - len(self._body)]
 
     def on_message_complete(self) -> None:
-        response = Response(self._parser.get_status_code(), bytes(self._body))
+        response = Response(self._parser.get_status_code(), bytes(self._body), self._retry_after)
         self.reusable = self.reusable and self._parser.should_keep_alive()
         # A parser is for one message: reusing it after an error would carry the error on.
         self._parser = httptools.HttpResponseParser(self)
         self._body.clear()
-        self._started = False
+        self._started = self._retry_after = False
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(response)
 

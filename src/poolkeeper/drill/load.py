@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from poolkeeper.drill.client import HttpClient, ResponseCutOff
+from poolkeeper.drill.client import HttpClient, Response, ResponseCutOff
 from poolkeeper.drill.histogram import Histogram
 from poolkeeper.drill.traffic import Call, Traffic
 
@@ -92,13 +92,13 @@ class Recorder:
     def errors(self) -> int:
         return self.by_error.total()
 
-    def add(self, route: str, intended: float, latency: float, status: int | None, error: str | None) -> None:
+    def add(self, call: Call, intended: float, latency: float, response: Response | None, error: str | None) -> None:
         second = int(intended)
         self.latencies.add(latency)
         self._second(second).add(latency)
-        self.by_route[route] += 1
-        if status is not None:
-            self.by_status[status] += 1
+        self.by_route[call.route] += 1
+        if response is not None:
+            self.by_status[response.status] += 1
         if error is not None:
             self.by_error[error] += 1
             self._errors[second] += 1
@@ -144,8 +144,9 @@ class Recorder:
 class Load:
     """A load on the service at `address` ("http://127.0.0.1:8000"); `run` it once, `stop` ends it early.
 
-    `timeout` (seconds, from the intended start) ends a request as an error. No more than `max_under_way` requests are
-    open at once; one that would be is counted as "not sent", so that memory and sockets stay bounded.
+    `timeout` (seconds, from the intended start) ends a request as an error, unless its call has a `patience`. No more
+    than `max_under_way` requests are open at once; one that would be is counted as "not sent", so that memory and
+    sockets stay bounded.
     """
 
     def __init__(
@@ -200,7 +201,7 @@ class Load:
             self.recorder.behind = max(self.recorder.behind, self.elapsed - intended)
             call = self._traffic.next()
             if len(self._under_way) >= self._max_under_way:
-                self.recorder.add(call.route, intended, self.elapsed - intended, None, "not sent")
+                self.recorder.add(call, intended, self.elapsed - intended, None, "not sent")
                 continue
             task = asyncio.create_task(self._send(client, call, intended))
             self._under_way.add(task)
@@ -214,15 +215,15 @@ class Load:
                 await self._stopped.wait()
 
     async def _send(self, client: HttpClient, call: Call, intended: float) -> None:
-        status, error = None, None
+        response, error = None, None
+        patience = self._timeout if call.patience is None else call.patience
         try:
-            async with asyncio.timeout_at((self._started or 0.0) + intended + self._timeout):
+            async with asyncio.timeout_at((self._started or 0.0) + intended + patience):
                 response = await client.request(call.method, call.path, call.body)
-            status = response.status
-            if status in call.expected:
+            if response.status in call.expected:
                 self._traffic.answered(call, response)
             else:
-                error = f"status {status}"
+                error = f"status {response.status}"
         except TimeoutError:
             error = "timeout"
         except ResponseCutOff:
@@ -231,7 +232,7 @@ class Load:
             error = "refused"
         except OSError:
             error = "network"
-        self.recorder.add(call.route, intended, self.elapsed - intended, status, error)
+        self.recorder.add(call, intended, self.elapsed - intended, response, error)
 
 
 def _ms(seconds: float) -> float:

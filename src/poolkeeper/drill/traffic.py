@@ -34,13 +34,18 @@ _OK_OR_REFUSED = _OK | {409}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to send. Any status that is not in `expected` counts as an error."""
+    """One request to send. Any status that is not in `expected` counts as an error.
+
+    `number` is what the caller knows the work by, `patience` (seconds) how long this caller waits if not as all do.
+    """
 
     route: str
     method: str
     path: str
     body: bytes = b""
     expected: frozenset[int] = _OK
+    number: int | None = None
+    patience: float | None = None
 
 
 class Traffic(Protocol):

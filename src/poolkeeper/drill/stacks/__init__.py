@@ -1,0 +1,58 @@
+"""Four configurations of the same reference service, to be looked at side by side.
+
+Only the module `orders.database` differs, see `app.py`. The three stock ones are SQLAlchemy as it comes; poolkeeper is
+the service as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+STACK = "DRILL_STACK"
+# How long callers wait is known to whoever runs the service; the server's and the driver's limits follow from it.
+_COMMAND_AFTER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One configuration. `connections` is the most that its pool may open, `settings` are its own."""
+
+    name: str
+    summary: str
+    connections: int
+    settings: Mapping[str, float]
+
+    def environment(self, patience: float, settings: Mapping[str, float]) -> dict[str, str]:
+        """What its service is told: how long (seconds) callers wait, and settings of a scenario, which win."""
+        if self.name != "poolkeeper":
+            given = {"patience": patience, **self.settings, **settings}
+            return {STACK: self.name, **{f"DRILL_{name.upper()}": f"{value:g}" for name, value in given.items()}}
+        timeouts = {
+            "client_timeout": patience,
+            "statement_timeout": patience,
+            "command_timeout": patience + _COMMAND_AFTER,
+        }
+        given = {**timeouts, **self.settings, **settings}
+        return {STACK: self.name, **{f"DATABASE_{name.upper()}": f"{value:g}" for name, value in given.items()}}
+
+
+_STACKS = (
+    Stack("naive", "create_async_engine(url), get_db with `yield session; await session.commit()`", 15, {}),
+    Stack(
+        "guide",
+        "pool_size 20, max_overflow 0, pool_pre_ping, pool_recycle 3600, pool_timeout 30, and the same get_db",
+        20,
+        {"pool_recycle": 3600},
+    ),
+    Stack(
+        "tuned",
+        "the guide's, with pool_timeout 1, a command timeout, the session in function scope, and 503 for a full pool",
+        20,
+        {"pool_recycle": 3600},
+    ),
+    Stack("poolkeeper", "the reference service as it is, told how long callers wait", 20, {"drain_timeout": 2}),
+)
+
+STACKS: Mapping[str, Stack] = MappingProxyType({stack.name: stack for stack in _STACKS})

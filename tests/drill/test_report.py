@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from tests.drill.made_up import played
+
+from poolkeeper.drill.play import Played
+from poolkeeper.drill.report import Report, junit, page, surroundings
+from poolkeeper.drill.report.svg import Line, chart
+
+VOID = {"meta", "br"}
+
+
+def report(*runs: Played) -> Report:
+    return Report("2026-01-02T03:04:05Z", 12.5, surroundings("18.4"), runs)
+
+
+@pytest.fixture
+def found() -> Report:
+    return report(
+        played("commit-fails", "naive", wrong=30),
+        played("commit-fails", "poolkeeper"),
+        played("silent-drop", "naive", failed=5),
+        played("silent-drop", "poolkeeper", failed=1),
+    )
+
+
+class Structure(HTMLParser):
+    """Whether every element is closed by its own end, and what is written in them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.written = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.written += data
+
+
+def test_the_verdict_is_about_poolkeeper_where_it_has_played(found: Report) -> None:
+    assert not found.good
+    assert report(*found.played[:2]).good
+    assert not report(found.played[0]).good
+
+
+def test_json_has_everything(found: Report) -> None:
+    said = json.loads(json.dumps(found.as_dict()))
+    assert [scenario["good"] for scenario in said["scenarios"]] == [True, False]
+    naive = said["scenarios"][0]["runs"][0]
+    assert (naive["stack"], naive["good"], naive["as_predicted"], naive["chief"]) == ("naive", False, True, "30 wrong")
+    assert naive["figures"]["wrong"] == 30
+    assert said["around"]["PostgreSQL"] == "18.4"
+    assert said["scenarios"][1]["runs"][1]["settings"]["DATABASE_CLIENT_TIMEOUT"] == "3"
+
+
+def test_junit_has_a_failure_where_the_verdict_is_not_good_and_skips_what_is_for_comparison(found: Report) -> None:
+    suite = ElementTree.fromstring(junit(found)).find("testsuite")
+    assert suite is not None
+    assert [suite.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["4", "1", "2", "0"]
+    failures = [case for case in suite if case.find("failure") is not None]
+    assert [(case.get("classname"), case.get("name")) for case in failures] == [("silent-drop", "poolkeeper")]
+    assert "failed requests: 1" in (failures[0].find("failure").get("message") or "")  # type: ignore[union-attr]
+
+
+def test_junit_judges_every_stack_where_poolkeeper_has_not_played(found: Report) -> None:
+    suite = ElementTree.fromstring(junit(report(found.played[0], found.played[2]))).find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("skipped")) == ("2", "0")
+
+
+def test_the_page_is_whole_and_shows_what_was_asked_and_found(found: Report) -> None:
+    structure = Structure(page(found))
+    assert structure.open == []
+    # A key for each stack, and three curves for each scenario.
+    assert structure.seen.count("svg") == 2 + 3 * 2
+    for run in found.played:
+        assert run.scenario.question in structure.written
+        assert run.scenario.predicted in structure.written
+        assert (run.verdict.reason or "as expected") in structure.written
+    assert "Not as predicted." in structure.written
+    assert "prefers-color-scheme: dark" in structure.written
+    assert "@media print" in structure.written
+
+
+def test_the_page_needs_nothing_beside_itself(found: Report) -> None:
+    html = page(found)
+    assert not [word for word in ("src=", "http://", "https://", "@import", "url(", "<script") if word in html]
+
+
+def test_what_is_written_elsewhere_is_escaped(found: Report) -> None:
+    evil = replace(found.played[0], scenario=replace(found.played[0].scenario, question="<script>alert(1)</script>?"))
+    assert "<script" not in page(report(evil))
+
+
+def test_a_curve_breaks_where_there_is_nothing_to_show() -> None:
+    line = Line("naive", 0, [(0.0, 5.0), (1.0, None), (2.0, 7.0), (3.0, 8.0)])
+    drawn = ElementTree.fromstring(chart("p99 < 1 s", [line], (1.0, 2.0)))
+    points = [(found.get("points") or "").split() for found in drawn.iter("polyline")]
+    assert [len(each) for each in points] == [1, 2]
+    heights = [float(point.partition(",")[2]) for each in points for point in each]
+    # More is higher up, where y is less.
+    assert heights == sorted(heights, reverse=True)
+    (band,) = drawn.iter("rect")
+    assert float(band.get("width") or 0) > 0
+
+
+def test_a_curve_of_nothing_is_drawn() -> None:
+    assert ElementTree.fromstring(chart("none", [Line("naive", 0, [])], (0.0, 0.0))).tag == "svg"

@@ -1,0 +1,139 @@
+"""Every scenario's verdict can be good, and every expectation of it can fail. No server is needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.docs.pages import ROOT, table_rows
+from tests.drill.made_up import failed, good_figures, observed, ok, played, samples
+
+from poolkeeper.drill import scenarios as folder
+from poolkeeper.drill.phased import Outcome
+from poolkeeper.drill.scenario import Scenario
+from poolkeeper.drill.scenarios import scenarios
+from poolkeeper.drill.stacks import STACKS
+from poolkeeper.drill.verdict import Verdict, judge
+
+ALL = list(scenarios())
+SPOILERS: list[dict[str, Any]] = [
+    {"wrong": 1},
+    {"behind_ms": 5000.0},
+    {"ok": 0},
+    {"failed": 99},
+    {"failed": 0},
+    {"refused": 9},
+    {"healthy_after": None},
+    {"connects_at_once": 99},
+    {"backends_left": 1},
+    {"slots_left": 19},
+    {"causes": ("burst",)},
+]
+
+
+def verdict(scenario: Scenario, **changes: Any) -> Verdict:
+    figures = good_figures(scenario.name, **changes)
+    return judge(figures, scenario.expect(figures))
+
+
+def spoiled(scenario: Scenario) -> Iterator[Verdict]:
+    """The verdicts where one thing went wrong."""
+    for changes in SPOILERS:
+        yield verdict(scenario, **changes)
+    more = good_figures(scenario.name).more
+    for name in more:
+        for value in (0.0, 1e6):
+            yield verdict(scenario, more=more | {name: value})
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stack_that_does_well_is_judged_good(name: str) -> None:
+    assert verdict(scenarios()[name]).reason == ""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_expectation_can_fail(name: str) -> None:
+    scenario = scenarios()[name]
+    expected = {check.what for check in verdict(scenario).checks}
+    failing = {check.what for each in spoiled(scenario) for check in each.checks if not check.holds}
+    assert failing == expected
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_wrong_result_is_never_good(name: str) -> None:
+    found = verdict(scenarios()[name], wrong=1)
+    assert not found.good
+    assert "wrong results: 1" in found.reason
+
+
+def test_every_file_is_a_scenario_of_its_name() -> None:
+    files = {path.stem for path in Path(folder.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {name.replace("-", "_") for name in scenarios()} == files
+
+
+def test_the_guide_tells_of_every_scenario_and_stack() -> None:
+    guide = ROOT / "docs/guides/drill.md"
+    assert [row[0].strip("`") for row in table_rows(guide, "Scenario")] == ALL
+    assert [row[0].strip("`") for row in table_rows(guide, "Stack")] == list(STACKS)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_scenario_says_what_it_is_about(name: str) -> None:
+    scenario = scenarios()[name]
+    assert scenario.question.endswith("?")
+    assert scenario.predicted.endswith(".")
+    assert scenario.breaks < set(STACKS)
+    assert scenario.chief[1](good_figures(name))
+
+
+def test_the_quick_ones_are_quick_enough_for_all_stacks() -> None:
+    quick = [scenario for scenario in scenarios().values() if scenario.quick]
+    assert 4 <= len(quick) <= 6
+    # Of 180 s, a run's service, load process and ends take about 4.
+    assert sum(scenario.load.seconds + 4 for scenario in quick) * len(STACKS) <= 180
+
+
+def test_a_run_is_as_predicted_when_those_break_that_should() -> None:
+    assert played("stale-after-idle", "naive", failed=1).as_predicted
+    assert not played("stale-after-idle", "naive").as_predicted
+    assert played("stale-after-idle", "poolkeeper").as_predicted
+    assert not played("stale-after-idle", "poolkeeper", failed=1).as_predicted
+
+
+def test_who_was_in_flight_when_the_server_stopped_may_fail() -> None:
+    scenario = scenarios()["restart-fast"]
+    seen = observed(ok(0.5), failed(0.99, 0.05), failed(1.02), ok(2.5), marks={"fault": 1.0, "down": 1.1, "over": 2.0})
+    assert scenario.measure(seen) == {"in flight": 2}
+    assert verdict(scenario, failed=2, more={"in flight": 2}).good
+    assert not verdict(scenario, failed=3, more={"in flight": 2}).good
+
+
+def test_goodput_counts_what_ended_under_overload_against_the_stacks_own_pool() -> None:
+    scenario = scenarios()["overload-x3"]
+    # Each of 20 connections serves one after the other, and some end before or after what is counted.
+    seen = observed(*(ok(0.0, 0.4 * wave) for wave in range(1, 16) for _ in range(20)), failed(3.0))
+    assert scenario.measure(seen)["share of capacity"] == pytest.approx(1.0)
+    assert scenario.measure(seen)["goodput per second"] == pytest.approx(50)
+    assert scenario.measure(replace(seen, connections=40))["share of capacity"] == pytest.approx(0.5)
+
+
+def test_a_cold_start_is_what_the_first_wave_waited_more_than_the_third() -> None:
+    scenario = scenarios()["cold-start-of-20"]
+    waves = [ok(begin, seconds) for begin, seconds in ((0.0, 0.3), (1.01, 0.2), (2.02, 0.1)) for _ in range(20)]
+    found = scenario.measure(observed(*waves, samples=samples(0, 3, 14, 14)))
+    assert (found["ratio"], found["opened by the first wave"]) == (pytest.approx(3.0), 14)
+
+
+def test_only_what_the_service_had_before_the_signal_is_its_own() -> None:
+    scenario = scenarios()["graceful-sigterm"]
+    late = Outcome("transfer", 1.2, 0.0, None, "refused")
+    found = scenario.measure(observed(ok(0.5, 0.2), ok(0.8, 0.3), Outcome("transfer", 0.7, 0.4, None, "cut off"), late))
+    assert found == {"in flight": 2, "not answered": 1, "ended after s": 1.0}
+
+
+def test_callers_who_left_are_counted() -> None:
+    left = Outcome("abandoned", 0.2, 0.03, None, "timeout")
+    assert scenarios()["cancelled-clients"].measure(observed(left, left, ok(0))) == {"callers who left": 2}

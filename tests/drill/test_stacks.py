@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.servers import FreshDatabase
+
+from poolkeeper import DatabaseSettings
+from poolkeeper.drill import HttpClient, Service
+from poolkeeper.drill.books import CREATE_LEDGER
+from poolkeeper.drill.stacks import STACKS
+
+
+def test_there_are_four_and_the_last_is_ours() -> None:
+    assert list(STACKS) == ["naive", "guide", "tuned", "poolkeeper"]
+
+
+def test_only_poolkeeper_is_told_by_its_own_variables() -> None:
+    for stack in STACKS.values():
+        told = stack.environment(3, {"pool_recycle": 4})
+        assert told.pop("DRILL_STACK") == stack.name
+        prefix = "DATABASE_" if stack.name == "poolkeeper" else "DRILL_"
+        assert all(name.startswith(prefix) for name in told)
+        assert told[f"{prefix}POOL_RECYCLE"] == "4"
+
+
+def test_settings_of_poolkeeper_are_accepted() -> None:
+    told = STACKS["poolkeeper"].environment(3, {})
+    names = {name.removeprefix("DATABASE_").lower() for name in told if name.startswith("DATABASE_")}
+    assert names <= set(DatabaseSettings.model_fields)
+
+
+@pytest.fixture(params=list(STACKS))
+def service(request: pytest.FixtureRequest, fresh_database: FreshDatabase, tmp_path: Path) -> Iterator[Service]:
+    fresh_database.execute(CREATE_LEDGER)
+    environment = STACKS[request.param].environment(5, {})
+    app = "poolkeeper.drill.stacks.app:app"
+    with Service(fresh_database.url(), tmp_path, app=app, environment=environment, grace=5) as service:
+        yield service
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_each_runs_the_same_service(service: Service, fresh_database: FreshDatabase) -> None:
+    address = urlsplit(service.address)
+    async with HttpClient(address.hostname or "", address.port or 0) as client:
+        wanted = {"number": 7, "payer": 1, "payee": 2, "amount": 500, "hold": 0.01}
+        assert (await client.request("POST", "/drill/transfers", json.dumps(wanted).encode())).status == 204
+        assert (await client.request("GET", "/drill/slow?seconds=0.01")).status == 200
+        assert (await client.request("GET", "/customers/1")).status == 200
+        order = {"customer_id": 3, "lines": [{"product_id": 1, "quantity": 2}]}
+        assert (await client.request("POST", "/orders", json.dumps(order).encode())).status == 201
+        # Two of the stacks answer first and commit then.
+        async with asyncio.timeout(30):
+            while json.loads((await client.request("GET", "/drill/pool")).body)["in_use"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert fresh_database.query("SELECT number, amount FROM drill_ledger") == [("7", "500")]
+    assert fresh_database.query("SELECT balance - 100000000 FROM customers WHERE id IN (1, 2) ORDER BY id") == [
+        ("-500",),
+        ("500",),
+    ]
