@@ -110,10 +110,11 @@ class PoolTimeout(exc.TimeoutError):
 
 
 class PoolSaturated(PoolTimeout):
-    """Refused at once, because a connection would have come too late, or too many wait already.
+    """Refused at once, because a connection would have come too late or not at all, or too many wait already.
 
-    `reason` is "max-waiting" or "predicted-wait". `predicted_wait` is how long this caller would have waited,
-    `retry_after` when it may be let in (seconds).
+    `reason` is "max-waiting", "predicted-wait" or "nobody-returns" (each connection is held by a task that waits for
+    another one, or has ended). `predicted_wait` is how long this caller would have waited, `retry_after` when it may be
+    let in (seconds).
     """
 
     def __init__(

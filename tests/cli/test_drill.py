@@ -16,9 +16,11 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 from tests.drill.made_up import played
+from tests.servers import FreshDatabase
 
 from poolkeeper.cli import main
 from poolkeeper.cli.drill_screen import LiveScreen, Screen, show
+from poolkeeper.drill.own_app_scenarios import own_app_scenarios
 from poolkeeper.drill.report import Report
 from poolkeeper.drill.scenarios import scenarios
 from poolkeeper.drill.stacks import STACKS
@@ -67,6 +69,21 @@ def test_the_list_has_every_scenario_and_stack(run: Callable[..., Done]) -> None
         (["restart-fats"], "there is no scenario 'restart-fats'"),
         (["--stack", "mine"], "there is no stack 'mine'; there are: naive, guide, tuned, poolkeeper"),
         (["leak", "--all"], "--all and names exclude each other"),
+        (["--app", "shop:app"], "--app needs at least one --path"),
+        (["--app", "shop:app", "--path", "products"], "--app needs at least one --path"),
+        (["--app", "shop", "--path", "/products"], "--app is module:app"),
+        (["--app", "shop:app", "--path", "/", "--scheme", "mysql"], "--scheme is one of PostgreSQL"),
+        (["--app", "shop:app", "--path", "/", "--url", "postgresql://shop/x"], "--app and --url exclude each other"),
+        (["--app", "shop:app", "--path", "/", "--stack", "naive"], "--app and --stack exclude each other"),
+        (["--app", "shop:app", "--path", "/", "leak"], "there is no scenario 'leak'; there are: kill-idle"),
+        (["--path", "/products"], "--path is for --app"),
+        (["--url", "postgresql://shop/x"], "--yes begins without asking"),
+        (
+            ["restart-fast", "--url", "postgresql://shop/x", "--yes"],
+            "nothing is left to play: restart-fast: it restarts",
+        ),
+        (["--url", "shop", "--yes"], "--url: it does not begin with dialect+driver://"),
+        (["--url", "sqlite:///shop.db", "--yes"], "a drill needs PostgreSQL"),
         (["--json", "/nowhere/out.json"], "there is no folder /nowhere"),
         (["--html", "/nowhere/out.html"], "there is no folder /nowhere"),
         (["--junit", "/nowhere/out.xml"], "there is no folder /nowhere"),
@@ -93,6 +110,35 @@ def test_the_table_has_each_figure_and_what_was_not_as_predicted(capsys: pytest.
     ]
     assert "silent-drop, naive: met its expectation" in unexpected
     assert "silent-drop, poolkeeper: failed requests: 1, at most 0 expected" in unexpected
+
+
+class Terminal(StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_a_server_of_others_is_left_alone_unless_somebody_says_yes(
+    run: Callable[..., Done], fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    done = run("restart-fast", "leak", "--url", fresh_database.url().replace("postgres@", "postgres:hush4711@"))
+    assert done.returncode == 1
+    assert "0 connections of others are open" in done.output
+    assert "left out: restart-fast: it restarts the server" in done.output
+    assert "Go on? [y/N]" in done.output
+    assert done.output.endswith("nothing was done\n")
+    assert "hush4711" not in done.output
+    assert fresh_database.query("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_the_scenarios_of_an_app_are_listed_without_stacks(run: Callable[..., Done]) -> None:
+    done = run("--list", "--app", "shop:app", "--path", "/products")
+    assert done.returncode == 0
+    assert all(name in done.output for name in own_app_scenarios(("/products",)))
+    assert STACKS["naive"].summary not in done.output
 
 
 @pytest.mark.parametrize("width", [None, 100])

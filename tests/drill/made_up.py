@@ -10,9 +10,10 @@ from poolkeeper.drill.phased import Outcome
 from poolkeeper.drill.play import Played
 from poolkeeper.drill.scenarios import scenarios
 from poolkeeper.drill.stacks import STACKS
+from poolkeeper.drill.subject import Reference
 from poolkeeper.drill.verdict import judge
 
-CAUSES = ("leak", "nested-checkout", "held-across-external-io")
+CAUSES = ("leak", "nested-checkout", "held-across-external-io", "event-loop-blocked")
 # What only one scenario measures, as on a stack that does well.
 MORE: dict[str, dict[str, float]] = {
     "cancelled-clients": {"callers who left": 1000},
@@ -22,11 +23,20 @@ MORE: dict[str, dict[str, float]] = {
         "ratio": 1.07,
         "opened by the first wave": 0,
     },
+    "dns-failure": {"ended": 20},
+    "failover-promote": {"in flight": 6, "first write after s": 0.6},
     "graceful-sigterm": {"in flight": 12, "not answered": 0, "ended after s": 0.6},
     "kill-in-transaction": {"killed": 5},
+    "latency-jump": {"p50 while slow ms": 90},
+    "overload-x10": {"goodput per second": 49.5, "share of capacity": 0.99},
     "overload-x3": {"goodput per second": 49.5, "share of capacity": 0.99},
+    "pgbouncer-restart": {"in flight": 4},
+    "planned-switchover": {"in flight": 6, "first write after s": 0.6},
+    "replica-lag": {"looks": 200, "stale by s": 0.9},
     "restart-fast": {"in flight": 3},
     "restart-immediate": {"in flight": 3},
+    "rolling-deploy": {"workers replaced": 2, "cut off": 1, "deployed after s": 4},
+    "worker-sigkill": {"in flight": 13, "replaced after s": 1.5},
 }
 
 
@@ -67,7 +77,7 @@ def played(name: str, stack: str, **changes: Any) -> Played:
     """A run of a scenario, judged by its own expectation."""
     scenario = scenarios()[name]
     figures = good_figures(name, stack=stack, **changes)
-    return Played(scenario, STACKS[stack], figures, judge(figures, scenario.expect(figures)))
+    return Played(scenario, Reference(STACKS[stack]), figures, judge(figures, scenario.expect(figures)))
 
 
 def observed(*outcomes: Outcome, **changes: Any) -> Observed:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from tests.servers import FreshDatabase
 
-from poolkeeper.drill.books import CREATE_LEDGER, audit
+from poolkeeper.drill.books import audit, create_ledger
 from poolkeeper.drill.figures import Books
 from poolkeeper.drill.phased import Outcome
 from poolkeeper.drill.service import Service
@@ -32,7 +32,7 @@ def done(number: int, status: int = 204) -> Outcome:
 
 @pytest.fixture
 def stage(fresh_database: FreshDatabase) -> Stage:
-    fresh_database.execute(SHOP + CREATE_LEDGER)
+    fresh_database.execute(SHOP + create_ledger())
     nothing = cast("FaultProxy", None), cast("Service", None)
     return Stage(fresh_database.server, fresh_database.name, *nothing)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from poolkeeper.drill import LoadProcess, Service
+from poolkeeper.drill import LoadProcess, Response, Service
 from poolkeeper.drill.phased import PhasedLoad, PhasedTraffic
 
 
@@ -31,6 +31,17 @@ def test_every_kind_of_request_can_be_made_and_only_the_abandoned_are_impatient(
         call = PhasedTraffic({kind: 1}, hold=0.1, seed=1).next()
         assert call.route == kind
         assert (call.patience is not None) == (kind == "abandoned")
+
+
+def test_a_look_is_at_a_transfer_whose_caller_knows_that_it_is_done() -> None:
+    traffic = PhasedTraffic({"look": 1}, hold=0, seed=1)
+    first, second = traffic.next(), traffic.next()
+    assert (first.route, first.number, second.route, second.number) == ("transfer", 1, "transfer", 2)
+    traffic.answered(second, Response(204, b""))
+    looks = [traffic.next() for _ in range(5)]
+    assert {(look.route, look.path, look.number) for look in looks} == {("look", "/drill/transfers/2", 2)}
+    traffic.answered(looks[0], Response(204, b""))
+    assert traffic.next().number == 2
 
 
 def test_the_process_brings_every_outcome_and_the_moment_at_which_it_began(slow_service: Service) -> None:

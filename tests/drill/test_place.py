@@ -8,6 +8,7 @@ from tests.servers import FreshDatabase
 
 from poolkeeper import ConnectFailed
 from poolkeeper.drill import drop_tables, embedded_postgres, own_database, sqlite_file
+from poolkeeper.drill.place import TablesLeft
 
 
 def test_only_tables_with_the_prefix_are_dropped_whatever_their_foreign_keys(tmp_path: Path) -> None:
@@ -47,6 +48,12 @@ def test_no_password_is_shown(fresh_database: FreshDatabase) -> None:
 def test_a_users_database_that_does_not_answer_is_said_at_once(free_tcp_port: int) -> None:
     with pytest.raises(ConnectFailed), own_database(f"postgresql+asyncpg://me@127.0.0.1:{free_tcp_port}/shop"):
         pass
+
+
+def test_tables_that_could_not_be_dropped_are_named(tmp_path: Path) -> None:
+    (tmp_path / "own.db").write_text("no database, and long enough to be seen as none" * 3)
+    with pytest.raises(TablesLeft, match=r"poolkeeper_demo_ab12cd_\*"):
+        drop_tables(f"sqlite+aiosqlite:///{tmp_path}/own.db", "poolkeeper_demo_ab12cd_")
 
 
 def test_places_of_our_own_are_gone_afterwards() -> None:

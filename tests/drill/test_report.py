@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +12,10 @@ from tests.drill.made_up import played
 from poolkeeper.drill.play import Played
 from poolkeeper.drill.report import Report, junit, page, surroundings
 from poolkeeper.drill.report.svg import Line, chart
+from poolkeeper.drill.run import those_who_play
+from poolkeeper.drill.scenarios import scenarios
+from poolkeeper.drill.stacks import LESSONS, STACKS
+from poolkeeper.drill.subject import Reference
 
 VOID = {"meta", "br"}
 
@@ -86,6 +91,34 @@ def test_junit_judges_every_stack_where_poolkeeper_has_not_played(found: Report)
     assert (suite.get("failures"), suite.get("skipped")) == ("2", "0")
 
 
+def with_a_lesson(*runs: Played, **changes: Any) -> Report:
+    lesson = Reference(LESSONS["bounds-first"])
+    return report(*runs, replace(played("lessons", "naive", **changes), stack=lesson))
+
+
+def test_what_plays_one_scenario_only_is_shown_with_it_and_not_judged() -> None:
+    found = with_a_lesson(played("lessons", "guide"), failed=2)
+    assert [stack.name for stack in found.stacks] == ["guide"]
+    assert found.good
+    assert not with_a_lesson(played("lessons", "guide", failed=1), failed=2).good
+    (cases,) = ElementTree.fromstring(junit(found))
+    assert [(case.get("name"), case.find("skipped") is None) for case in cases] == [
+        ("guide", True),
+        ("bounds-first", False),
+    ]
+    structure = Structure(page(found))
+    assert structure.open == []
+    assert "bounds-first" in structure.written
+    # A key and three curves, of the guide alone.
+    assert structure.seen.count("polyline") == 1 + 3
+
+
+def test_lessons_are_played_where_the_reference_service_is() -> None:
+    lessons, guide = scenarios()["lessons"], Reference(STACKS["guide"])
+    assert [each.name for each in those_who_play(lessons, [guide])] == ["guide", *LESSONS]
+    assert those_who_play(scenarios()["leak"], [guide]) == [guide]
+
+
 def test_the_page_is_whole_and_shows_what_was_asked_and_found(found: Report) -> None:
     structure = Structure(page(found))
     assert structure.open == []
@@ -124,3 +157,24 @@ def test_a_curve_breaks_where_there_is_nothing_to_show() -> None:
 
 def test_a_curve_of_nothing_is_drawn() -> None:
     assert ElementTree.fromstring(chart("none", [Line("naive", 0, [])], (0.0, 0.0))).tag == "svg"
+
+
+def test_what_was_left_out_is_in_every_report_with_its_reason(found: Report) -> None:
+    without = replace(found, left_out={"restart-fast": "it restarts <the> server"})
+    assert without.as_dict()["left_out"] == {"restart-fast": "it restarts <the> server"}
+    assert "left out: restart-fast: it restarts <the> server" in Structure(page(without)).written
+    suite = ElementTree.fromstring(junit(without)).find("testsuite")
+    assert suite is not None
+    case = suite.find("testcase[@classname='restart-fast']/skipped")
+    assert case is not None
+    assert case.get("message") == "it restarts <the> server"
+    assert (suite.get("tests"), suite.get("skipped")) == ("5", "3")
+
+
+def test_the_reasons_name_every_run_that_was_not_as_expected(found: Report) -> None:
+    assert [line.partition(":")[0] for line in found.reasons.splitlines()] == [
+        "commit-fails, naive",
+        "silent-drop, naive",
+        "silent-drop, poolkeeper",
+    ]
+    assert report(*found.played[1:2]).reasons == ""

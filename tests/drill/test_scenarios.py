@@ -11,6 +11,7 @@ import pytest
 from tests.docs.pages import ROOT, table_rows
 from tests.drill.made_up import failed, good_figures, observed, ok, played, samples
 
+from poolkeeper.drill import pooler
 from poolkeeper.drill import scenarios as folder
 from poolkeeper.drill.phased import Outcome
 from poolkeeper.drill.scenario import Scenario
@@ -25,8 +26,9 @@ SPOILERS: list[dict[str, Any]] = [
     {"ok": 0},
     {"failed": 99},
     {"failed": 0},
-    {"refused": 9},
+    {"refused": 99},
     {"healthy_after": None},
+    {"connects": 999},
     {"connects_at_once": 99},
     {"backends_left": 1},
     {"slots_left": 19},
@@ -85,7 +87,7 @@ def test_a_scenario_says_what_it_is_about(name: str) -> None:
     scenario = scenarios()[name]
     assert scenario.question.endswith("?")
     assert scenario.predicted.endswith(".")
-    assert scenario.breaks < set(STACKS)
+    assert scenario.breaks < {*STACKS, *(stack.name for stack in scenario.extra)}
     assert scenario.chief[1](good_figures(name))
 
 
@@ -137,3 +139,66 @@ def test_only_what_the_service_had_before_the_signal_is_its_own() -> None:
 def test_callers_who_left_are_counted() -> None:
     left = Outcome("abandoned", 0.2, 0.03, None, "timeout")
     assert scenarios()["cancelled-clients"].measure(observed(left, left, ok(0))) == {"callers who left": 2}
+
+
+def test_while_the_network_is_slow_only_what_was_due_then_counts() -> None:
+    seen = observed(ok(0.5, 0.005), ok(1.2, 0.4), ok(1.4, 0.5), ok(1.6, 0.6), failed(1.7, 3.0), ok(2.5, 0.005))
+    assert scenarios()["latency-jump"].measure(seen) == {"p50 while slow ms": 500}
+
+
+def transfer(due: float, seconds: float = 0.01, number: int | None = None) -> Outcome:
+    return Outcome("transfer", due, seconds, 204, number=number)
+
+
+@pytest.mark.parametrize("name", ["failover-promote", "planned-switchover"])
+def test_the_first_write_after_a_promotion_is_no_read_and_none_from_before(name: str) -> None:
+    marks = {"fault": 1.0, "down": 1.1, "promoted": 1.5, "over": 3.5}
+    before = [transfer(0.99, 0.2), transfer(1.3, 0.1), ok(1.6)]
+    found = scenarios()[name].measure(observed(*before, transfer(2.0, 0.3), marks=marks))
+    assert found == {"in flight": 1, "first write after s": pytest.approx(0.8)}
+    # Without one it is the rest of the run.
+    found = scenarios()[name].measure(observed(*before, ok(5.4, 0.1), marks=marks))
+    assert found["first write after s"] == pytest.approx(4.0)
+
+
+def test_stale_is_what_its_caller_knew_to_be_done_and_a_reader_did_not_see() -> None:
+    def look(due: float, number: int, status: int) -> Outcome:
+        return Outcome("look", due, 0.01, status, number=number)
+
+    seen = observed(
+        transfer(0.0, 0.5, 1),
+        transfer(1.0, 0.5, 2),
+        # Nobody was told that this one is done.
+        Outcome("transfer", 1.1, 3.0, None, "timeout", number=3),
+        look(2.0, 1, 204),
+        look(2.0, 2, 404),
+        look(2.7, 2, 404),
+        look(9.0, 2, 204),
+        look(9.0, 3, 404),
+    )
+    assert scenarios()["replica-lag"].measure(seen) == {"looks": 4, "stale by s": pytest.approx(1.2)}
+
+
+def test_who_met_a_closing_worker_is_cut_off_and_no_failure_of_a_deployment() -> None:
+    scenario = scenarios()["rolling-deploy"]
+    met, slow = Outcome("read", 1.0, 0.01, None, "cut off"), Outcome("transfer", 1.0, 0.4, None, "cut off")
+    found = scenario.measure(observed(ok(0.5), met, slow, counts={"replaced": 2}))
+    assert found == {"workers replaced": 2, "cut off": 1, "deployed after s": 1.0}
+    assert not verdict(scenario, failed=2, more=found).good
+    assert verdict(scenario, failed=1, more=found).good
+
+
+def test_those_in_flight_when_a_worker_is_killed_may_fail() -> None:
+    scenario = scenarios()["worker-sigkill"]
+    marks = {"fault": 1.0, "down": 1.1, "over": 3.0}
+    found = scenario.measure(observed(ok(0.5), failed(0.95, 0.1), ok(1.05, 0.1), ok(1.2), marks=marks))
+    assert found == {"in flight": 2, "replaced after s": 2.0}
+    assert verdict(scenario, failed=2, more=found).good
+    assert not verdict(scenario, failed=3, more=found).good
+
+
+def test_a_scenario_that_needs_a_pooler_says_so_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pooler, "program", lambda: None)
+    reasons = {name: scenario.missing() for name, scenario in scenarios().items() if scenario.missing()}
+    assert set(reasons) == {"pgbouncer-queue", "pgbouncer-restart"}
+    assert set(reasons.values()) == {"PgBouncer is not installed"}

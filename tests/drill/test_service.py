@@ -136,3 +136,11 @@ def test_starting_is_bounded_in_time(tmp_path: Path) -> None:
     with pytest.raises(ServiceFailed, match="not ready in time"):
         service_in(tmp_path).start(timeout=0.0)
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.slow
+def test_what_an_app_answers_that_is_never_ready_is_told(tmp_path: Path) -> None:
+    service = Service("sqlite://", tmp_path, app="slow_app:app", app_dir=Path(__file__).parent, ready="/status/418")
+    with pytest.raises(ServiceFailed, match="GET /status/418 answered 418"):
+        service.start(timeout=5.0)
+    assert not service.running

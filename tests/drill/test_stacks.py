@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import NullPool
 from tests.servers import FreshDatabase
 
 from poolkeeper import DatabaseSettings
 from poolkeeper.drill import HttpClient, Service
-from poolkeeper.drill.books import CREATE_LEDGER
-from poolkeeper.drill.stacks import STACKS
+from poolkeeper.drill.books import create_ledger
+from poolkeeper.drill.stacks import LESSONS, STACKS
 
 
 def test_there_are_four_and_the_last_is_ours() -> None:
@@ -34,9 +38,40 @@ def test_settings_of_poolkeeper_are_accepted() -> None:
     assert names <= set(DatabaseSettings.model_fields)
 
 
+def pool_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the code of a lesson makes of what it is told."""
+    for variable, value in LESSONS[name].environment(3, {}).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    monkeypatch.delitem(sys.modules, "poolkeeper.drill.stacks.step", raising=False)
+    return importlib.import_module("poolkeeper.drill.stacks.step").db.engine.sync_engine.pool
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "most", "age", "ping"),
+    [
+        ("lesson-2-ping", 5, 15, -1, True),
+        ("lesson-3-recycle", 5, 15, 1.3, True),
+        ("lesson-4-bounds", 20, 20, 1.3, True),
+        ("bounds-first", 20, 20, -1, False),
+        ("hour-first", 5, 15, 3600, False),
+    ],
+)
+def test_each_lesson_adds_what_it_says(
+    name: str, size: int, most: int, age: float, ping: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(name, monkeypatch)
+    assert (pool.size(), pool.size() + pool._max_overflow, pool._recycle, pool._pre_ping) == (size, most, age, ping)
+    assert LESSONS[name].connections == most
+
+
+def test_the_last_lesson_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(pool_of("lesson-5-null", monkeypatch), NullPool)
+
+
 @pytest.fixture(params=list(STACKS))
 def service(request: pytest.FixtureRequest, fresh_database: FreshDatabase, tmp_path: Path) -> Iterator[Service]:
-    fresh_database.execute(CREATE_LEDGER)
+    fresh_database.execute(create_ledger())
     environment = STACKS[request.param].environment(5, {})
     app = "poolkeeper.drill.stacks.app:app"
     with Service(fresh_database.url(), tmp_path, app=app, environment=environment, grace=5) as service:

@@ -327,3 +327,20 @@ def test_a_place_that_is_taken_meanwhile_needs_no_replacement():
     queue.connected("b")
     queue.vanished()
     assert scene.opening == 1
+
+
+def test_who_has_a_connection_goes_before_those_who_have_none_and_behind_others_who_do():
+    scene = Scene()
+    queue = queue_of(scene, pool_size=3)
+    queue.in_use = 3
+    for waiter, urgent in (("first", False), ("nested", True), ("second", False), ("nested too", True)):
+        queue.join(waiter, urgent=urgent)
+    assert queue.urgent == 2
+    assert list(queue.waiting) == ["nested", "nested too", "first", "second"]
+    queue.give_back("a")
+    assert queue.leave("nested too")
+    assert queue.urgent == 0
+    queue.join("nested again", urgent=True)
+    queue.give_back("b")
+    queue.give_back("c")
+    assert [waiter for waiter, _ in scene.handed] == ["nested", "nested again", "first"]

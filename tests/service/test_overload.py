@@ -1,17 +1,24 @@
 """What clients of a service are told when its pool is full."""
 
-from __future__ import annotations
-
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
 
 import httpx
 import pytest
+from fastapi import BackgroundTasks, FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import StreamingResponse
 from tests.service.served import serve, wait_until
 from tests.service.test_problems import app_with, problem
 
 from poolkeeper import Database, PoolSaturated
+from poolkeeper.fastapi import Keeper
 from poolkeeper.fastapi.problems import problem_of
+from poolkeeper.pool import current_caller
 
 
 def test_a_caller_that_is_refused_is_told_when_to_come_back(make_database: Callable[..., Database]) -> None:
@@ -34,3 +41,60 @@ def test_the_time_to_come_back_is_in_whole_seconds(seconds: float, told: int) ->
     answer = problem_of(PoolSaturated("full", retry_after=seconds))
     assert answer is not None
     assert answer.retry_after == told
+
+
+@pytest.mark.slow
+def test_requests_that_wait_for_each_other_are_answered_long_before_their_callers_leave(
+    make_database: Callable[..., Database],
+) -> None:
+    size, patience = 3, 20.0
+    database = make_database(pool_size=size, client_timeout=patience)
+    app, keeper = FastAPI(), Keeper(database)
+    keeper.install(app)
+
+    @app.get("/nested")
+    async def nested(session: Annotated[AsyncSession, keeper.read]) -> int:
+        await session.execute(text("SELECT pg_sleep(0.05)"))
+        async with database.read_session() as second:
+            return int(await second.scalar(text("SELECT 1")) or 0)
+
+    with serve(app) as served, ThreadPoolExecutor(4 * size) as callers:
+        url = f"{served.url}/nested"
+        answers = list(callers.map(lambda _: httpx.get(url, timeout=patience), range(4 * size)))
+        assert database.snapshot().in_use == 0
+    assert max(answer.elapsed.total_seconds() for answer in answers) < patience / 2
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(200) >= size
+    assert set(statuses) <= {200, 503}
+    assert all(problem(answer) == "pool-saturated" for answer in answers if answer.status_code == 503)
+
+
+def test_somebody_waits_for_a_request_until_its_answer_begins(make_database: Callable[..., Database]) -> None:
+    app, keeper = FastAPI(), Keeper(make_database())
+    keeper.install(app)
+    seen: dict[str, bool] = {}
+
+    def look(where: str) -> None:
+        caller = current_caller.get()
+        seen[where] = caller is not None and caller.waits
+
+    async def in_a_task() -> None:
+        look("task")
+
+    @app.get("/stream")
+    async def stream(background: BackgroundTasks) -> StreamingResponse:
+        look("endpoint")
+        await asyncio.create_task(in_a_task())
+        background.add_task(look, "background")
+
+        async def body() -> AsyncIterator[bytes]:
+            look("stream")
+            yield b""
+
+        return StreamingResponse(body(), background=background)
+
+    with serve(app) as served:
+        httpx.get(f"{served.url}/stream")
+        wait_until(lambda: "background" in seen)
+    assert seen == {"endpoint": True, "task": True, "stream": False, "background": False}
+    assert current_caller.get() is None

@@ -246,6 +246,23 @@ def test_accept_and_hang_never_answers_new_connections_and_keeps_old_ones(proxy,
     assert len(echo.peers) == 1
 
 
+def test_new_connections_are_led_elsewhere_and_old_ones_stay(proxy, connect, echo) -> None:
+    old = connect()
+    assert answer_to(old, b"before") == b"before"
+    with contextlib.closing(Echo()) as other:
+        proxy.lead_to("127.0.0.1", other.port)
+        assert proxy.target == ("127.0.0.1", other.port)
+        new = connect()
+        assert answer_to(new, b"new") == b"new"
+        assert answer_to(old, b"old") == b"old"
+        assert (len(echo.peers), len(other.peers)) == (1, 1)
+        # No name has this label: nothing moves.
+        with pytest.raises(OSError, match=r"\S"):
+            proxy.lead_to("-.invalid", 1)
+        assert proxy.target == ("127.0.0.1", other.port)
+        new.close()
+
+
 def test_close_all_sends_fin_and_not_rst_even_with_bytes_under_way(proxy, connect, echo) -> None:
     client = connect()
     answer_to(client, b"alive")

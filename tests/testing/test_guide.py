@@ -19,4 +19,4 @@ def test_every_example_of_the_guide_runs(tmp_path) -> None:
         (tmp_path / name).write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", tmp_path]
     result = subprocess.run([*command, tmp_path], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "3 passed" in result.stdout, result.stdout
+    assert "8 passed" in result.stdout, result.stdout

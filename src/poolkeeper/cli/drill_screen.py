@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from poolkeeper.drill.play import Played
-from poolkeeper.drill.report.document import Report, chief_of, verdict_on
+from poolkeeper.drill.report.document import Report, chief_of, is_extra, verdict_on
 from poolkeeper.drill.scenario import Scenario
-from poolkeeper.drill.stacks import STACKS, Stack
+from poolkeeper.drill.stacks import STACKS
+from poolkeeper.drill.subject import Subject
 
 # Of a file or a pipe, which have no width of their own.
 _WIDTH_OF_FILES = 160
@@ -35,7 +36,7 @@ class Screen(AbstractContextManager["Screen"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         return None
 
-    def begins(self, scenario: Scenario, stack: Stack) -> None:  # noqa: ARG002 - for the bar
+    def begins(self, scenario: Scenario, stack: Subject) -> None:  # noqa: ARG002 - for the bar
         """A run begins."""
         self._began = time.monotonic()
 
@@ -66,7 +67,7 @@ class LiveScreen(Screen):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._progress.stop()
 
-    def begins(self, scenario: Scenario, stack: Stack) -> None:
+    def begins(self, scenario: Scenario, stack: Subject) -> None:
         super().begins(scenario, stack)
         self._progress.update(self._task, description=f"{scenario.name}, {stack.name}")
 
@@ -95,6 +96,11 @@ def show(report: Report) -> None:
         table.add_row(escape(runs[0].scenario.name), verdict, *(found.get(name, "") for name in stacks))
     console = _console()
     console.print(table)
+    for run in filter(is_extra, report.played):
+        mark = "met" if run.verdict.good else "not met"
+        _say(console, f"{run.scenario.name}, {run.stack.name} ({run.stack.summary}): {chief_of(run)} ({mark})")
+    for note in report.notes:
+        _say(console, note)
     for runs in report.by_scenario:
         for run in runs:
             if not run.as_predicted:
@@ -102,8 +108,8 @@ def show(report: Report) -> None:
                 _say(console, f"not as predicted: {run.scenario.name}, {run.stack.name}: {said}")
 
 
-def show_list(scenarios: Iterable[Scenario]) -> None:
-    """The scenarios with their questions, and the stacks."""
+def show_list(scenarios: Iterable[Scenario], *, stacks: bool = True) -> None:
+    """The scenarios with their questions, and the stacks where those are what is drilled."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("scenario", "quick", "question"):
         table.add_column(column, no_wrap=column != "question")
@@ -111,7 +117,7 @@ def show_list(scenarios: Iterable[Scenario]) -> None:
         table.add_row(escape(scenario.name), "quick" if scenario.quick else "", escape(scenario.question))
     console = _console()
     console.print(table)
-    for stack in STACKS.values():
+    for stack in STACKS.values() if stacks else ():
         _say(console, f"{stack.name}: {stack.summary}")
 
 

@@ -97,8 +97,9 @@ class Explaining:
         return self._explained(self._snapshot())[1]
 
     def report(self) -> Report:
-        """For the error of a caller who got no connection."""
+        """For the error of a caller who got no connection. Its moment is kept: trouble may be over at the next look."""
         snapshot, findings = self._explained(self._snapshot())
+        self.history.add(snapshot)
         return Report(in_short(findings), in_full(snapshot, findings))
 
     async def explain(self) -> Explanation:

@@ -57,7 +57,7 @@ class Observed:
     samples: tuple[Sample, ...]
     marks: dict[str, float]
     counts: dict[str, float]
-    books: Books
+    books: Books | None
     in_use: int | None
     backends_left: int
     behind: float = 0.0
@@ -85,12 +85,12 @@ class Point:
 class Figures:
     """The figures of a run. Latencies are those of successes, in milliseconds; all else is in seconds.
 
-    `refused` were told to come back later (503 with Retry-After), the slowest after `refused_ms`. `wrong` are successes
-    whose work is not there, or is there twice. `longest_gap` is the longest time without a success while requests were
-    sent. `healthy_after` counts from the end of the fault to the last request that did not succeed; None where there
-    was no end of it. `connects_at_once` are attempts within 100 ms. `slots_left` is what the pool could still give,
-    None where the service had ended. `more` is what only this scenario measures, `trouble` when the fault began and
-    ended, on the clock of the `curve`.
+    `refused` were told to come back later (503 with Retry-After), the slowest after `refused_ms`. `wrong` are
+    successes whose work is not there, or is there twice, None where nobody can tell. `longest_gap` is the longest
+    time without a success while requests were sent. `healthy_after` counts from the end of the fault to the last
+    request that did not succeed; None where there was no end of it. `connects_at_once` are attempts within 100 ms.
+    `slots_left` is what the pool could still give, None where the service had ended. `more` is what only this
+    scenario measures, `trouble` when the fault began and ended, on the clock of the `curve`.
     """
 
     stack: str
@@ -98,7 +98,7 @@ class Figures:
     ok: int
     refused: int
     failed: int
-    wrong: int
+    wrong: int | None
     p50_ms: float
     p99_ms: float
     max_ms: float
@@ -112,7 +112,7 @@ class Figures:
     slots: int
     slots_left: int | None
     behind_ms: float
-    books: Books
+    books: Books | None
     by_error: dict[str, int]
     causes: tuple[str, ...]
     more: dict[str, float]
@@ -134,7 +134,7 @@ def figures_of(seen: Observed, more: dict[str, float]) -> Figures:
         ok=kinds["ok"],
         refused=kinds["refused"],
         failed=kinds["failed"],
-        wrong=seen.books.wrong,
+        wrong=None if seen.books is None else seen.books.wrong,
         p50_ms=_ms(quantile(ok, 0.5)),
         p99_ms=_ms(quantile(ok, 0.99)),
         max_ms=_ms(max(ok, default=0.0)),

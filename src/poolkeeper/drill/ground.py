@@ -1,27 +1,50 @@
-"""Where scenarios are played: an embedded server that may be broken, and on it a database for each run."""
+"""Where scenarios are played: a server, and on it a place for each run."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
 
-from poolkeeper.drill.books import CREATE_LEDGER
+from poolkeeper.drill.books import create_ledger
 from poolkeeper.testing import EmbeddedPostgres
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A database of one run, with the ledger in it, and a folder for the service's log."""
+    """What one run has: a database with the ledger in it, and a folder for the service's log.
+
+    The names of its tables begin with `prefix`. `environment` is what the service is told beside the URL.
+    """
 
     database: str
     folder: Path
+    prefix: str = ""
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-class Ground:
-    """Keeps one server for all runs."""
+class Ground(Protocol):
+    """A server for all runs."""
+
+    @property
+    def server(self) -> EmbeddedPostgres: ...
+
+    @property
+    def version(self) -> str:
+        """What the server says of itself, such as "18.4"."""
+        ...
+
+    def spot(self) -> AbstractContextManager[Spot]:
+        """A place for one run, of which nothing is left at the end."""
+        ...
+
+
+class OwnGround:
+    """Keeps one server, which may be broken."""
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         self.server = server
@@ -29,7 +52,6 @@ class Ground:
 
     @property
     def version(self) -> str:
-        """What the server says of itself, such as "18.4"."""
         return self.server.query("SHOW server_version")[0][0] or ""
 
     @contextmanager
@@ -44,7 +66,7 @@ class Ground:
         self.server.start()
         self.server.execute(f'CREATE DATABASE "{name}" STRATEGY = FILE_COPY')
         try:
-            self.server.execute(CREATE_LEDGER, database=name)
+            self.server.execute(create_ledger(), database=name)
             yield Spot(name, folder)
         finally:
             self.server.start()
@@ -52,7 +74,7 @@ class Ground:
 
 
 @contextmanager
-def embedded_ground() -> Generator[Ground]:
+def embedded_ground() -> Generator[OwnGround]:
     """A PostgreSQL of our own; nothing of it is left. Raises `EmbeddedPostgresError` where none can run."""
     with EmbeddedPostgres() as server:
-        yield Ground(server)
+        yield OwnGround(server)

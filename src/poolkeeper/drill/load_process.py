@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from poolkeeper.drill.load import Load, LoadResult, steady
+from poolkeeper.drill.paths import PathLoad
 from poolkeeper.drill.phased import Outcome, Outcomes, PhasedLoad
 from poolkeeper.drill.traffic import OrdersTraffic
 
@@ -32,15 +33,17 @@ class SteadyLoad:
         return Load(address, traffic, steady(self.rate, self.seconds), timeout=self.timeout)
 
 
-# Not `-m`: the package has imported this module by then, and a second one of it would be made.
+# Not `-m`: the package has imported this module by then, and a second one of it would be made. `-P` because the folder
+# that we are called from may be that of an app, with modules of any name.
 _PROGRAM = "from poolkeeper.drill.load_process import main; main()"
-_KINDS: dict[str, Callable[..., SteadyLoad | PhasedLoad]] = {"SteadyLoad": SteadyLoad, "PhasedLoad": PhasedLoad}
+Wanted = SteadyLoad | PhasedLoad | PathLoad
+_KINDS: dict[str, Callable[..., Wanted]] = {kind.__name__: kind for kind in (SteadyLoad, PhasedLoad, PathLoad)}
 
 
 class LoadProcess:
     """Runs a load on the service at `address` in its own process from `with` on; it stops when this process is gone."""
 
-    def __init__(self, address: str, wanted: SteadyLoad | PhasedLoad) -> None:
+    def __init__(self, address: str, wanted: Wanted) -> None:
         self._address, self._wanted = address, wanted
         self._process: subprocess.Popen[str] | None = None
         self._lifeline: IO[bytes] | None = None
@@ -53,7 +56,7 @@ class LoadProcess:
         with open(reading, "rb") as its_end:
             self._lifeline = open(writing, "wb")
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *arguments],
+                [sys.executable, "-P", "-c", _PROGRAM, *arguments],
                 stdin=its_end,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -85,7 +88,7 @@ class LoadProcess:
         return LoadResult.from_dict(self._result()["load"])
 
     def outcomes(self) -> list[Outcome]:
-        """Every request of a `PhasedLoad`, as it ended; waits and raises as `result` does."""
+        """Every request, but of a `SteadyLoad`, as it ended; waits and raises as `result` does."""
         return [Outcome(*kept) for kept in self._result()["outcomes"]]
 
     def _result(self) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,19 +14,21 @@ from poolkeeper.drill.client import Response
 from poolkeeper.drill.load import Load, Recorder, steady
 from poolkeeper.drill.traffic import Call
 
-Kind = Literal["read", "transfer", "slow", "abandoned", "order", "customer", "audit"]
+Kind = Literal["read", "transfer", "slow", "abandoned", "order", "customer", "audit", "look"]
 
 # The first rows of the reference service.
 CUSTOMERS, PRODUCTS = 100, 50
 # A caller who leaves does so after this long (seconds): the statement is under way, and far from its end.
 _LEAVES_AFTER = 0.03
+# So many transfers are remembered, to look at.
+_LATE = 200
 
 
 class Outcome(NamedTuple):
     """One request. Seconds from the start of the load; `error` is None for an answer as expected.
 
-    `number` is that of a transfer, for finding it in the books. `retry_after` says that a refusal tells when to come
-    back.
+    `number` is that of a transfer, for finding it in the books; a look at one asks whether it is there. `retry_after`
+    says that a refusal tells when to come back.
     """
 
     route: str
@@ -88,10 +91,15 @@ class PhasedLoad:
         return load
 
     def arrivals(self) -> Iterator[float]:
-        begins = 0.0
-        for rate, seconds in self.phases:
-            yield from (begins + moment for moment in steady(rate, seconds))
-            begins += seconds
+        return arrivals(self.phases)
+
+
+def arrivals(phases: Iterable[tuple[float, float]]) -> Iterator[float]:
+    """When the requests leave of phases of (requests per second, seconds), one after the other."""
+    begins = 0.0
+    for rate, seconds in phases:
+        yield from (begins + moment for moment in steady(rate, seconds))
+        begins += seconds
 
 
 class PhasedTraffic:
@@ -101,6 +109,7 @@ class PhasedTraffic:
         self._dice = random.Random(seed)  # noqa: S311 - a load, not a secret
         self._numbers = itertools.count(1)
         self._hold = hold
+        self._done: deque[int] = deque(maxlen=_LATE)
         self._kinds, self._shares = list(mix), list(mix.values())
 
     def next(self) -> Call:
@@ -120,9 +129,20 @@ class PhasedTraffic:
                 return Call(kind, "GET", f"/customers/{self._dice.randint(1, CUSTOMERS)}")
             case "audit":
                 return Call(kind, "GET", "/audit")
+            case "look":
+                return self._look()
 
-    def answered(self, call: Call, response: Response) -> None:
-        """Nothing builds on an answer."""
+    def answered(self, call: Call, response: Response) -> None:  # noqa: ARG002 - the traffic's signature
+        """A transfer that was done can be looked at."""
+        if call.route == "transfer" and call.number is not None:
+            self._done.append(call.number)
+
+    def _look(self) -> Call:
+        """At a transfer of late, whose caller was told that it is done; where there is none yet, a transfer."""
+        if not self._done:
+            return self._transfer()
+        number = self._dice.choice(self._done)
+        return Call("look", "GET", f"/drill/transfers/{number}", expected=frozenset({204, 404}), number=number)
 
     def _transfer(self) -> Call:
         number = next(self._numbers)

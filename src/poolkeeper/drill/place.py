@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from sqlalchemy import Connection, MetaData
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poolkeeper.database import Database
@@ -22,6 +23,10 @@ from poolkeeper.testing.postgres.folder import OwnedFolder
 T = TypeVar("T")
 
 TABLE_PREFIX = "poolkeeper_demo"
+
+
+class TablesLeft(RuntimeError):  # noqa: N818 - says what happened, as errors.py does
+    """Tables of ours could not be dropped; the message has their prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,10 @@ def own_database(url: str) -> Generator[Place, None, None]:
 
 
 def drop_tables(url: str, prefix: str) -> list[str]:
-    """Drop every table whose name begins with `prefix`, and return their names."""
+    """Drop every table whose name begins with `prefix`, and return their names.
+
+    Raises `TablesLeft` where that fails, and ValueError for a prefix that is none of ours.
+    """
     if not prefix.startswith(TABLE_PREFIX):
         raise ValueError(f"only tables of a run of our own are dropped, not {prefix}*")
 
@@ -91,7 +99,11 @@ def drop_tables(url: str, prefix: str) -> list[str]:
         await connection.commit()
         return dropped
 
-    return _with_connection(url, connect_and_drop)
+    try:
+        return _with_connection(url, connect_and_drop)
+    except SQLAlchemyError as failure:
+        left = f"tables {prefix}* could not be dropped and are for you to drop"
+        raise TablesLeft(f"{left}: {type(failure).__name__}") from failure
 
 
 def _look_at(url: str, folder: Path, prefix: str = "") -> Place:

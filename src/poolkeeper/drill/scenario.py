@@ -8,19 +8,25 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from poolkeeper.drill.figures import Figures, Observed
+from poolkeeper.drill.paths import PathLoad
 from poolkeeper.drill.phased import PhasedLoad
-from poolkeeper.drill.stage import Stage
+from poolkeeper.drill.stacks import Stack
+from poolkeeper.drill.stage import Site, Stage
 from poolkeeper.drill.verdict import Check
 
 Fault = Callable[[Stage], None]
-Props = Callable[[], AbstractContextManager[Mapping[str, str]]]
+Props = Callable[[Site], AbstractContextManager[Mapping[str, str]]]
 
 
 def _nothing(_stage: Stage) -> None: ...
 
 
-def _no_props() -> AbstractContextManager[Mapping[str, str]]:
+def _no_props(_site: Site) -> AbstractContextManager[Mapping[str, str]]:
     return nullcontext({})
+
+
+def _nothing_missing() -> str:
+    return ""
 
 
 def _no_more(_seen: Observed) -> dict[str, float]:
@@ -35,10 +41,14 @@ class Scenario:
     not meet the expectation. Where one of them does, the fault has not shown what it was made to show.
 
     The service starts with `settings` (of every stack), and makes a `mistake` of `orders.faults` where one is named;
-    `props` are there for as long as it runs, and tell the environment variables by which it finds them. All its
+    `props` are put up on the site for as long as it runs, and tell the environment variables by which it finds them;
+    where `missing` names something that this machine has not, the scenario is not played. It has `workers`. `extra`
+    stacks play this one only. All its
     connections are `opened`, `before` is run, then the `load` begins, `fault_at` seconds later the `fault`, which
     returns when the trouble is over. `ending` is run after the load, before anything is counted. `measure` takes from
     all that was observed what only this scenario is about, `expect` makes checks of the figures: both are pure.
+    `intrusive` is why it may not be played on a server of others, empty where its faults need no more than the proxy
+    and what the service's role may do to its own connections.
     `chief` is the figure for the table, after what it is called.
     """
 
@@ -47,7 +57,7 @@ class Scenario:
     steady: str
     predicted: str
     breaks: frozenset[str]
-    load: PhasedLoad
+    load: PhasedLoad | PathLoad
     expect: Callable[[Figures], Iterable[Check]]
     chief: tuple[str, Callable[[Figures], str]]
     fault: Fault = _nothing
@@ -60,3 +70,7 @@ class Scenario:
     settings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     mistake: str | None = None
     props: Props = _no_props
+    missing: Callable[[], str] = _nothing_missing
+    workers: int = 1
+    extra: tuple[Stack, ...] = ()
+    intrusive: str = "it needs a server of the drill's own"

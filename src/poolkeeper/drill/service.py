@@ -14,9 +14,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-_LIFELINE = Path(__file__).with_name("lifeline.py")
+LIFELINE = Path(__file__).with_name("lifeline.py")
 _ADDRESS = re.compile(r"Uvicorn running on (http://\S+)")
 _SERVER = re.compile(r"Started (?:parent|server) process \[(\d+)\]")
+_WORKER = re.compile(r"Started server process \[(\d+)\]")
+_STARTED = "Application startup complete"
 _POLL = 0.02
 
 
@@ -46,7 +48,7 @@ class Service:
 
     The log goes to `folder`/service.log. `environment` is added to ours, without our DATABASE_* variables. The process
     and its workers end with this object, and also when this process dies, whatever way: see lifeline.py. `grace` is how
-    long (seconds) they may take to stop before they are killed.
+    long (seconds) they may take to stop before they are killed. The app is ready when a GET of `ready` answers 200.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Service:
         app: str = "orders.main:app",
         app_dir: Path | None = None,
         grace: float = 15.0,
+        ready: str = "/health/ready",
     ) -> None:
         self.workers, self._app, self._app_dir, self._grace = workers, app, app_dir, grace
         self._environment = _environment(database_url, folder, environment or {})
+        self._ready_path, self._last_answer = ready, "nothing"
         self._log = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
@@ -89,13 +93,28 @@ class Service:
             raise ProcessLookupError("uvicorn has not started")
         return int(found[1])
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that serve, in the order in which they started, also those that have ended since."""
+        return [int(pid) for pid in _WORKER.findall(self.log())]
+
+    @property
+    def started(self) -> int:
+        """How many processes have come up so far."""
+        return self.log().count(_STARTED)
+
+    @property
+    def ended(self) -> int:
+        """How many processes have ended in good order so far."""
+        return self.log().count("Finished server process")
+
     def log(self, last_lines: int | None = None) -> str:
         """What the service wrote, or its last lines."""
         text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
         return text if last_lines is None else "\n".join(text.splitlines()[-last_lines:])
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start and wait until every worker is up and /health/ready answers 200.
+        """Start and wait until every worker is up and the app is ready.
 
         Raises ServiceFailed when it dies or is not ready within `timeout` seconds; nothing is left running then.
         """
@@ -104,7 +123,7 @@ class Service:
         self._log.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", str(_LIFELINE), str(self._grace), *self._command()],
+                [sys.executable, "-I", str(LIFELINE), str(self._grace), *self._command()],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -142,22 +161,26 @@ class Service:
             if not self.running:
                 raise ServiceFailed("the service ended while it started", self.log(30))
             if time.monotonic() > deadline:
-                raise ServiceFailed("the service was not ready in time", self.log(30))
+                said = f"GET {self._ready_path} answered {self._last_answer}"
+                raise ServiceFailed(f"the service was not ready in time: {said}", self.log(30))
             time.sleep(_POLL)
 
     def _ready(self) -> bool:
         log = self.log()
         address = _ADDRESS.search(log)
-        if address is None or log.count("Application startup complete") < self.workers:
+        if address is None or log.count(_STARTED) < self.workers:
             return False
         self.address = address[1]
         parts = urlsplit(self.address)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
         try:
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == 200
+            connection.request("GET", self._ready_path)
+            status = connection.getresponse().status
         except OSError:
             return False
+        else:
+            self._last_answer = str(status)
+            return status == 200
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""Makes the running request known to whoever asks for a connection."""
+"""Makes the running request known to whoever asks for a connection, and for whom and since when it runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from poolkeeper.model import Phase
 from poolkeeper.observe import PHASE, current_scope
+from poolkeeper.pool import Caller, current_caller
 
 _BEGIN = frozenset({"http.response.start", "websocket.accept"})
 _END = frozenset({"websocket.close"})
@@ -22,16 +23,21 @@ class RequestScopeMiddleware:
             await self.app(scope, receive, send)
             return
         scope[PHASE] = Phase.HANDLING
+        caller = Caller()
 
         async def noting(message: Message) -> None:
             await send(message)
             if (phase := _phase_after(message)) is not None:
                 scope[PHASE] = phase
+                caller.answered()
 
-        token = current_scope.set(scope)
+        token, whom = current_scope.set(scope), current_caller.set(caller)
         try:
             await self.app(scope, receive, noting)
         finally:
+            # What the request has left running has nobody who waits for it.
+            caller.answered()
+            current_caller.reset(whom)
             current_scope.reset(token)
 
 

@@ -1,6 +1,7 @@
 """Who gets a connection, and when: decisions only. No clock, no dice, no I/O; time and chance are arguments."""
 
 from poolkeeper.policy.admission import Admission, Refusal, RefusalReason
+from poolkeeper.policy.deadlines import Deadlines
 from poolkeeper.policy.lag import Lag, PositionLog
 from poolkeeper.policy.outage import Outage
 from poolkeeper.policy.primacy import Primacy
@@ -14,6 +15,7 @@ __all__ = [
     "Bounds",
     "Budget",
     "Candidate",
+    "Deadlines",
     "Lag",
     "Limits",
     "Outage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,10 @@ USABLE_SHARE = 0.9
 # standing queue may not.
 STANDING_SHARE = 0.25
 _SMOOTHING = 0.05
+# Nineteen of twenty of the latest holds were shorter than what an answer is taken to need: where a few requests hold a
+# connection for seconds and the others for milliseconds, a mean is wrong for both.
+_LATEST = 64
+_SLOW = 0.95
 
 
 class RefusalReason(StrEnum):
@@ -19,6 +24,7 @@ class RefusalReason(StrEnum):
 
     MAX_WAITING = "max-waiting"
     PREDICTED_WAIT = "predicted-wait"
+    NOBODY_RETURNS = "nobody-returns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +40,59 @@ class Admission:
     """Predicts waits from how fast the queue moves: the place in it times the mean interval between hand-overs.
 
     In a full pool that interval is the mean hold divided by the pool's size, and unlike that quotient it is right with
-    a connection leaked, a database stalled or an event loop too busy. All times are seconds on one clock.
+    a connection leaked, a database stalled or an event loop too busy. All times are seconds on one clock; `spent` is
+    how much of its patience a caller has used up before it asked.
     """
 
-    __slots__ = ("_busy_since", "_client_timeout", "_hold", "_interval", "_last", "_max_waiting", "_served", "_timeout")
+    __slots__ = (
+        "_busy_since",
+        "_client_timeout",
+        "_holds",
+        "_interval",
+        "_last",
+        "_max_waiting",
+        "_served",
+        "_timeout",
+        "held",
+        "longest_wait",
+        "standing",
+    )
 
     def __init__(self, timeout: float, client_timeout: float | None, max_waiting: int | None) -> None:
         self._timeout = timeout
         self._client_timeout = client_timeout
         self._max_waiting = max_waiting
-        self._hold = self._interval = self._last = 0.0
+        self._interval = self._last = 0.0
         self._busy_since: float | None = None
         self._served = 0
+        self._holds: deque[float] = deque(maxlen=_LATEST)
+        # A connection came back after so many seconds. Called at every return, so it is the deque's own method.
+        self.held = self._holds.append
+        # When a caller in the queue gives up, who has waited for nothing else.
+        self.longest_wait = min(timeout, self.useful_for(0.0))
+        # A queue that has stood for so long is no burst; infinite where nobody said how patient callers are.
+        self.standing = math.inf if client_timeout is None else self.longest_wait * STANDING_SHARE
 
     @property
     def patience(self) -> float:
         """The longest wait that is worth beginning."""
+        return self.patience_after(0.0)
+
+    def patience_after(self, spent: float) -> float:
+        """The same for a caller who has waited so long for other things."""
         if self._client_timeout is None:
             return self._timeout
-        return max(0.0, min(self._timeout, self._client_timeout * USABLE_SHARE - self._hold))
+        return max(0.0, min(self._timeout, self.useful_for(spent) - self.answer))
+
+    def useful_for(self, spent: float) -> float:
+        """How long, from now, an answer is still of use to such a caller; below 0 if it is too late already."""
+        return math.inf if self._client_timeout is None else self._client_timeout * USABLE_SHARE - spent
 
     @property
-    def longest_wait(self) -> float:
-        """When a caller in the queue gives up."""
-        return self._timeout if self._client_timeout is None else min(self._timeout, self._client_timeout)
-
-    def held(self, seconds: float) -> None:
-        """A connection came back after so long."""
-        hold = self._hold
-        self._hold = hold + (seconds - hold) * _SMOOTHING if hold else seconds
+    def answer(self) -> float:
+        """How long a slow caller holds a connection, and so the time that an answer may need."""
+        holds = sorted(self._holds)
+        return holds[int((len(holds) - 1) * _SLOW)] if holds else 0.0
 
     def served(self, now: float) -> None:
         """A caller left the queue with a connection."""
@@ -78,31 +108,40 @@ class Admission:
         """Nobody waits any more."""
         self._busy_since = None
 
-    def refusal(self, now: float, waiting: int, capacity: int | None, in_use: int) -> Refusal | None:
+    def refusal(
+        self, now: float, waiting: int, capacity: int | None, in_use: int, spent: float = 0.0
+    ) -> Refusal | None:
         """None for a caller who may join behind `waiting` others, with so many connections in use."""
         if self._busy_since is None:
             self._busy_since = self._last = now
             self._served = 0
         pace = self._pace(now, capacity, in_use)
-        predicted, limit = (waiting + 1) * pace, self._limit(now)
+        predicted, limit = (waiting + 1) * pace, self._limit(now, spent)
         if self._max_waiting is not None and waiting >= self._max_waiting:
             return Refusal(RefusalReason.MAX_WAITING, predicted, max(predicted - limit, pace))
-        if predicted > limit:
-            return Refusal(RefusalReason.PREDICTED_WAIT, predicted, predicted - limit)
+        if predicted > limit or self.useful_for(spent) <= 0:
+            return Refusal(RefusalReason.PREDICTED_WAIT, predicted, max(0.0, predicted - limit))
         return None
+
+    def futile(self, spent: float) -> Refusal:
+        """For a caller who would wait in vain, as long as it can, because nobody is going to return a connection."""
+        return Refusal(RefusalReason.NOBODY_RETURNS, self.patience_after(spent), self._mean_hold)
 
     def _pace(self, now: float, capacity: int | None, in_use: int) -> float:
         """Seconds between two hand-overs."""
         places = capacity or math.inf
         # Few hand-overs in this busy time say little: what connections were held for before says more.
-        known = self._interval if self._served >= min(places, 1 / _SMOOTHING) else self._hold / places
+        known = self._interval if self._served >= min(places, 1 / _SMOOTHING) else self._mean_hold / places
         # Nobody has come back for a while: whoever holds a connection holds it as long. (With none out, the queue waits
         # for the database to return, and then moves fast.)
         return max(known, (now - self._last) / places) if in_use else known
 
-    def _limit(self, now: float) -> float:
-        patience = self.patience
-        if self._client_timeout is None or self._busy_since is None:
+    @property
+    def _mean_hold(self) -> float:
+        return sum(self._holds) / len(self._holds) if self._holds else 0.0
+
+    def _limit(self, now: float, spent: float) -> float:
+        patience = self.patience_after(spent)
+        if self._busy_since is None or now - self._busy_since <= self.standing:
             return patience
-        standing = patience * STANDING_SHARE
-        return standing if now - self._busy_since > standing else patience
+        return min(patience, self.standing)

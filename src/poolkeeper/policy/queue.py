@@ -66,7 +66,8 @@ class Limits:
 
 
 class Queue(Generic[W, E]):
-    """Waiting, hand-over and leaving. Every method costs the same however many wait, except `withdraw`.
+    """Waiting, hand-over and leaving. Every method costs the same however many wait and are idle, except `withdraw`,
+    `reserve` and, by how many of them wait, joining urgently.
 
     A connection is in exactly one state: idle, being checked, in use, or closing; `connecting` counts those to come.
     """
@@ -79,6 +80,7 @@ class Queue(Generic[W, E]):
         "_limits",
         "_owed",
         "_settling",
+        "_urgent",
         "checking",
         "closing",
         "connecting",
@@ -95,6 +97,8 @@ class Queue(Generic[W, E]):
         self._settling = self._again = False
         self.idle: deque[E] = deque()
         self.waiting: OrderedDict[W, None] = OrderedDict()
+        # The first of those who wait: see `join`.
+        self._urgent: OrderedDict[W, None] = OrderedDict()
         self.in_use = self.checking = self.closing = self.connecting = 0
         self.suspended = False
         self.limit(limits)
@@ -139,9 +143,22 @@ class Queue(Generic[W, E]):
         self.in_use += 1
         return entry
 
-    def join(self, waiter: W) -> None:
-        """Wait behind everybody who waits already."""
+    @property
+    def urgent(self) -> int:
+        """How many wait who were let in before the others."""
+        return len(self._urgent)
+
+    def join(self, waiter: W, *, urgent: bool = False) -> None:
+        """Wait behind everybody who waits already; who is urgent, only behind others who are.
+
+        Urgent is who has a connection and needs another: until it is served, it keeps the first from everybody.
+        """
         self.waiting[waiter] = None
+        if urgent:
+            self._urgent[waiter] = None
+            # Each holds a connection, so there are never many.
+            for one in reversed(self._urgent):
+                self.waiting.move_to_end(one, last=False)
         self.settle()
 
     def leave(self, waiter: W) -> bool:
@@ -149,6 +166,7 @@ class Queue(Generic[W, E]):
         if waiter not in self.waiting:
             return False
         del self.waiting[waiter]
+        self._urgent.pop(waiter, None)
         return True
 
     def head(self) -> W | None:
@@ -268,6 +286,8 @@ class Queue(Generic[W, E]):
 
     def _give(self, entry: E) -> None:
         waiter, _ = self.waiting.popitem(last=False)
+        if self._urgent:
+            self._urgent.pop(waiter, None)
         self.in_use += 1
         self._actions.hand_over(waiter, entry)
 

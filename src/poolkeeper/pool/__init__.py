@@ -1,5 +1,6 @@
 """The pools. The only room that may touch SQLAlchemy's underscore names."""
 
+from poolkeeper.pool.caller import Caller, current_caller
 from poolkeeper.pool.evidence import ON_REPLICA
 from poolkeeper.pool.gated import GatedPool
 from poolkeeper.pool.guard import Guard, guard, guard_of
@@ -11,6 +12,7 @@ from poolkeeper.pool.stock import StockLimits, limits_of
 
 __all__ = [
     "ON_REPLICA",
+    "Caller",
     "GatedPool",
     "Guard",
     "KeeperPool",
@@ -20,6 +22,7 @@ __all__ = [
     "Register",
     "StockLimits",
     "Wait",
+    "current_caller",
     "guard",
     "guard_of",
     "limits_of",

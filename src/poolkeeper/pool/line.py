@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.util import await_only
 
 from poolkeeper.model import PoolEventKind
-from poolkeeper.policy import Admission
-from poolkeeper.pool import problems
+from poolkeeper.policy import Admission, Deadlines, Refusal
+from poolkeeper.pool import outlook, problems
+from poolkeeper.pool.caller import waiting_caller
 from poolkeeper.pool.record import KeeperRecord
 
 if TYPE_CHECKING:
@@ -23,14 +24,17 @@ _LEAVE_AT_ONCE = 50
 
 
 class Waiter:
-    """A caller in the queue. Its future brings a record, or what makes the error to raise."""
+    """A caller in the queue. Its future brings a record, or what makes the error to raise.
 
-    __slots__ = ("deadline", "future", "since", "task")
+    After `useful_until` an answer is of no use to it any more; infinite for one that does not wait for others.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, since: float, patience: float) -> None:
+    __slots__ = ("future", "since", "task", "useful_until")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
         self.future: asyncio.Future[KeeperRecord | problems.Problem] = loop.create_future()
         self.since = since
-        self.deadline = since + patience
+        self.useful_until = math.inf
         self.task = asyncio.current_task()
 
 
@@ -42,20 +46,19 @@ class Line:
         options = home.options
         self.admission = Admission(options.timeout, options.client_timeout, options.max_waiting)
         # With a timeout of 0 nobody waits for others; the connect of those who need not wait takes what it takes.
-        self._patience = self.admission.longest_wait or options.connect_limit
+        self._longest = self.admission.longest_wait or options.connect_limit
+        self._deadlines: Deadlines[Waiter] = Deadlines(self._queue.waiting)
         self._alarm: asyncio.Handle | None = None
+        self._alarm_at = math.inf
 
     def wait(self) -> tuple[KeeperRecord, float]:
         """A connection for the current task, and how many seconds it waited. See `KeeperPool.connect`.
 
         A task that is cancelled leaves no trace.
         """
-        now = time.monotonic()
-        self._admit(now)
-        waiter = Waiter(self._home.loop, now, self._patience)
-        self._home.note(PoolEventKind.WAITING, 0.0)
-        self._set_alarm(waiter.deadline, now)
-        self._queue.join(waiter)
+        waiter = Waiter(self._home.loop, time.monotonic())
+        self._expect_any(waiter.since)
+        self._line_up(waiter)
         try:
             outcome = waiter.future.result() if waiter.future.done() else await_only(waiter.future)
         except BaseException:
@@ -75,6 +78,11 @@ class Line:
             self._home.note(PoolEventKind.CANCELLED, now - waiter.since)
             self._home.hand_back(record, now)
             return
+        if waiter.useful_until < math.inf and now + self.admission.answer > waiter.useful_until:
+            self._home.note(PoolEventKind.TIMED_OUT, now - waiter.since)
+            waiter.future.set_result(problems.timed_out(self._home))
+            self._home.hand_back(record, now)
+            return
         record.holder = waiter.task
         self.admission.served(now)
         waiter.future.set_result(record)
@@ -91,8 +99,8 @@ class Line:
         for waiter in tuple(self._queue.waiting):
             self.send_away(waiter, problem)
 
-    def _admit(self, now: float) -> None:
-        """Raise for a caller that waiting cannot help."""
+    def _expect_any(self, now: float) -> None:
+        """Raise where nobody will get a connection: the pool drains, or the database is away for long."""
         home, queue = self._home, self._queue
         if home.draining:
             error = problems.closed(home)()
@@ -101,17 +109,43 @@ class Line:
         if hopeless and (queue.connecting or not queue.connects_at_once):
             error = problems.unreachable(home)()
             raise error
-        if queue.has_room:
-            # What takes time is a connect or a ping, and how long others hold theirs says nothing about it.
-            return
+
+    def _line_up(self, waiter: Waiter) -> None:
+        """Let it join the queue, or raise."""
+        now, caller = waiter.since, waiting_caller()
+        spent, urgent = caller.spent(now) if caller is not None else 0.0, False
+        useful = self.admission.useful_for(spent)
+        if self._queue.has_room:
+            # What takes time is a connect or a ping, and how long others hold theirs says nothing about it. Whose
+            # caller should have left by now takes nothing from anybody.
+            patience = min(self._longest, useful) if useful > 0 else self._longest
+        else:
+            urgent = caller is not None and outlook.holds_one(self._home, waiter.task)
+            self._admit(waiter, spent, urgent=urgent)
+            patience, waiter.useful_until = self.admission.patience_after(spent), now + useful
+        self._home.note(PoolEventKind.WAITING, 0.0)
+        self._deadlines.add(waiter, now + patience)
+        self._set_alarm(now + min(patience, self.admission.standing), now)
+        self._queue.join(waiter, urgent=urgent)
+
+    def _admit(self, waiter: Waiter, spent: float, *, urgent: bool) -> None:
+        """Raise for a caller that waiting for others cannot help."""
+        home, queue, now = self._home, self._queue, waiter.since
         if not home.options.timeout:
             home.note(PoolEventKind.TIMED_OUT, 0.0)
             error = problems.timed_out(home)()
             raise error
-        refusal = self.admission.refusal(now, len(queue.waiting), queue.limits.capacity, queue.in_use)
+        in_vain = urgent and outlook.would_deadlock(home, waiter.task)
+        if in_vain or outlook.is_leaked(home, now, self.admission.standing):
+            raise self._refused(self.admission.futile(spent))
+        ahead = queue.urgent if urgent else len(queue.waiting)
+        refusal = self.admission.refusal(now, ahead, queue.limits.capacity, queue.in_use, spent)
         if refusal is not None:
-            home.note(PoolEventKind.REFUSED, refusal.predicted_wait)
-            raise problems.saturated(home, refusal)
+            raise self._refused(refusal)
+
+    def _refused(self, refusal: Refusal) -> BaseException:
+        self._home.note(PoolEventKind.REFUSED, refusal.predicted_wait)
+        return problems.saturated(self._home, refusal)
 
     def _walk_out(self, waiter: Waiter) -> None:
         """The waiting task was cancelled. What it was handed before it could run goes to the next."""
@@ -126,31 +160,37 @@ class Line:
             self._home.hand_back(record, now)
 
     def _someone_left(self) -> None:
+        self._deadlines.tidy()
         if not self._queue.waiting:
             self.admission.emptied()
 
-    def _set_alarm(self, deadline: float, now: float) -> None:
-        # Everybody is equally patient, so whoever came first also leaves first: one timer does for all.
-        if self._alarm is None and deadline < math.inf:
-            # Whoever waits holds the pool; a timer of nobody's must not.
-            ours: weakref.ref[Line] = weakref.ref(self)
-            self._alarm = self._home.loop.call_later(max(0.0, deadline - now), _ring, ours)
+    def _set_alarm(self, moment: float, now: float) -> None:
+        """One timer does for all: it rings when the first of them may have to leave."""
+        if moment == math.inf or (self._alarm is not None and self._alarm_at <= moment):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        # Whoever waits holds the pool; a timer of nobody's must not.
+        ours: weakref.ref[Line] = weakref.ref(self)
+        self._alarm = self._home.loop.call_later(max(0.0, moment - now), _ring, ours)
+        self._alarm_at = moment
 
     def time_is_up(self) -> None:
-        """Send away those who waited as long as they may."""
+        """Send away those who waited as long as they may, and everybody where nobody returns a connection."""
         self._alarm = None
         now, problem = time.monotonic(), None
+        standing = self.admission.standing
+        in_vain = outlook.is_leaked(self._home, now, standing)
         for _ in range(_LEAVE_AT_ONCE):
-            waiter = self._queue.head()
+            waiter = self._queue.head() if in_vain else self._deadlines.due(now)
             if waiter is None:
-                return
-            if waiter.deadline > now:
-                self._set_alarm(waiter.deadline, now)
+                if self._queue.waiting:
+                    self._set_alarm(min(self._deadlines.next, now + standing), now)
                 return
             problem = problem or problems.timed_out(self._home)
             self._home.note(PoolEventKind.TIMED_OUT, now - waiter.since)
             self.send_away(waiter, problem)
-        self._alarm = self._home.loop.call_soon(self.time_is_up)
+        self._alarm, self._alarm_at = self._home.loop.call_soon(self.time_is_up), now
 
 
 def _ring(line: weakref.ref[Line]) -> None:

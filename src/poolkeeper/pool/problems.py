@@ -68,11 +68,12 @@ def timed_out(home: Home) -> Problem:
 def saturated(home: Home, refusal: Refusal) -> BaseException:
     """For a caller that is not let in."""
     wait = f"{refusal.predicted_wait:.2f} s"
-    why = (
-        f"max_waiting = {home.options.max_waiting} callers wait already, the next one about {wait}"
-        if refusal.reason is RefusalReason.MAX_WAITING
-        else f"a connection would come in about {wait}, too late for this caller"
-    )
+    why = {
+        RefusalReason.MAX_WAITING: f"max_waiting = {home.options.max_waiting} callers wait already, the next one about "
+        f"{wait}",
+        RefusalReason.PREDICTED_WAIT: f"a connection would come in about {wait}, too late for this caller",
+        RefusalReason.NOBODY_RETURNS: "whoever holds a connection waits for another, or has ended without returning it",
+    }[refusal.reason]
     report = home.incident.report()
     error = PoolSaturated(
         with_report(report, f"{home.pool.name} refused at once: {why} ({_moment(home)})"),

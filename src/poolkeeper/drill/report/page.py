@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from poolkeeper.drill.figures import Figures, Point
 from poolkeeper.drill.play import Played
-from poolkeeper.drill.report.document import Report, chief_of, verdict_on
+from poolkeeper.drill.report.document import Report, chief_of, is_extra, verdict_on
 from poolkeeper.drill.report.svg import Line, chart
 
 _STYLE = "page.css"
@@ -18,7 +18,7 @@ _COLUMNS: Sequence[tuple[str, Callable[[Figures], str]]] = (
     ("ok", lambda f: str(f.ok)),
     ("refused", lambda f: str(f.refused)),
     ("failed", lambda f: str(f.failed)),
-    ("wrong", lambda f: str(f.wrong)),
+    ("wrong", lambda f: "-" if f.wrong is None else str(f.wrong)),
     ("p50 ms", lambda f: f"{f.p50_ms:.0f}"),
     ("p99 ms", lambda f: f"{f.p99_ms:.0f}"),
     ("max ms", lambda f: f"{f.max_ms:.0f}"),
@@ -55,6 +55,7 @@ def page(report: Report) -> str:
         f'<meta name="color-scheme" content="light dark"><style>{style}</style></head><body>',
         *_opening(report),
         *_overview(report),
+        *(f"<p>{escape(note)}</p>" for note in report.notes),
         *(part for runs in report.by_scenario for part in _section(report, runs)),
         f"<footer>{escape(_GLOSSARY)}</footer></body></html>\n",
     ]
@@ -107,6 +108,7 @@ def _curves(report: Report, runs: Sequence[Played]) -> Iterator[str]:
         lines = [
             Line(run.stack.name, style[run.stack.name], [(point.at, of(point)) for point in run.figures.curve])
             for run in runs
+            if not is_extra(run)
         ]
         yield f"<figure>{chart(title, lines, runs[-1].figures.trouble)}</figure>"
 

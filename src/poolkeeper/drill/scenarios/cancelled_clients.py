@@ -32,4 +32,5 @@ SCENARIO = Scenario(
     measure=left,
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed"),
+    intrusive="",
 )

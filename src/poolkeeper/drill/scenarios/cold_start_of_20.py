@@ -56,4 +56,5 @@ SCENARIO = Scenario(
     expect=expect,
     chief=("first / warm p50", lambda figures: f"{figures.more['ratio']:.1f} x"),
     opened=False,
+    intrusive="",
 )

@@ -43,4 +43,5 @@ SCENARIO = Scenario(
     expect=expect,
     chief=("200 for lost work", lambda figures: f"{figures.wrong} wrong"),
     quick=True,
+    intrusive="it adds a function and a trigger",
 )

@@ -29,8 +29,9 @@ SCENARIO = Scenario(
     "whom it cannot serve in time, and says what the holders wait for.",
     breaks=frozenset({"naive", "guide", "tuned"}),
     load=PhasedLoad(phases=((60, 5.0),), mix={"read": 66, "order": 34}, timeout=5.0),
-    props=lambda: slow_provider(_TAKES),
+    props=lambda _site: slow_provider(_TAKES),
     mistake="external-call",
     expect=expect,
     chief=("unanswered", lambda figures: f"{figures.failed} unanswered"),
+    intrusive="",
 )

@@ -58,4 +58,5 @@ SCENARIO = Scenario(
     measure=those_before,
     expect=expect,
     chief=("cut off", lambda figures: f"{figures.more['not answered']:.0f} cut off"),
+    intrusive="",
 )

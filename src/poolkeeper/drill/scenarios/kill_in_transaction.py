@@ -39,4 +39,5 @@ SCENARIO = Scenario(
     measure=killed,
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed of {figures.more['killed']:.0f} killed"),
+    intrusive="",
 )

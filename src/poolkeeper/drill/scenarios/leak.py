@@ -28,4 +28,5 @@ SCENARIO = Scenario(
     mistake="leak",
     expect=expect,
     chief=("unanswered", lambda figures: f"{figures.failed} unanswered"),
+    intrusive="",
 )

@@ -37,4 +37,5 @@ SCENARIO = Scenario(
     mistake="nested-checkout",
     expect=expect,
     chief=("unanswered", lambda figures: f"{figures.failed} unanswered"),
+    intrusive="",
 )

@@ -20,4 +20,5 @@ SCENARIO = Scenario(
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed"),
     quick=True,
+    intrusive="it restarts the server",
 )

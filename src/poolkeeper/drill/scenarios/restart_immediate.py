@@ -19,4 +19,5 @@ SCENARIO = Scenario(
     measure=in_flight,
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed"),
+    intrusive="it restarts the server",
 )

@@ -44,4 +44,5 @@ SCENARIO = Scenario(
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed"),
     quick=True,
+    intrusive="",
 )

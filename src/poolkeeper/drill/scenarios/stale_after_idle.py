@@ -38,4 +38,5 @@ SCENARIO = Scenario(
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed"),
     quick=True,
+    intrusive="",
 )

@@ -32,4 +32,5 @@ SCENARIO = Scenario(
     settings={"pool_recycle": _RECYCLE},
     expect=expect,
     chief=("connects in 100 ms", lambda figures: f"{figures.connects_at_once} at once"),
+    intrusive="",
 )

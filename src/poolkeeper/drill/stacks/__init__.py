@@ -11,18 +11,28 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 STACK = "DRILL_STACK"
+# What the connections of a stock stack are called, where they have to be told from those of others.
+APPLICATION_NAME = "DRILL_APPLICATION_NAME"
 # How long callers wait is known to whoever runs the service; the server's and the driver's limits follow from it.
 _COMMAND_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One configuration. `connections` is the most that its pool may open, `settings` are its own."""
+    """One configuration. `connections` is the most that its pool may open, `settings` are its own.
+
+    The code of a stock one is in the module of its name, unless it says which.
+    """
 
     name: str
     summary: str
     connections: int
     settings: Mapping[str, float]
+    module: str = ""
+
+    @property
+    def code(self) -> str:
+        return self.module or self.name
 
     def environment(self, patience: float, settings: Mapping[str, float]) -> dict[str, str]:
         """What its service is told: how long (seconds) callers wait, and settings of a scenario, which win."""
@@ -55,4 +65,18 @@ _STACKS = (
     Stack("poolkeeper", "the reference service as it is, told how long callers wait", 20, {"drain_timeout": 2}),
 )
 
+_PING = {"pool_pre_ping": 1}
+# Seconds: below the calm of the scenario, as an age has to be below what server or network allow.
+_AGED = _PING | {"pool_recycle": 1.3}
+_BOUNDS = {"pool_size": 20, "max_overflow": 0}
+_LESSONS = (
+    Stack("lesson-2-ping", "the naive one with pool_pre_ping", 15, _PING, "step"),
+    Stack("lesson-3-recycle", "and pool_recycle 1.3", 15, _AGED, "step"),
+    Stack("lesson-4-bounds", "and pool_size 20, max_overflow 0", 20, _AGED | _BOUNDS, "step"),
+    Stack("lesson-5-null", "NullPool, as for serverless", 15, {"pool_null": 1}, "step"),
+    Stack("bounds-first", "the wrong order: pool_size 20, max_overflow 0, and no ping", 20, _BOUNDS, "step"),
+    Stack("hour-first", "the wrong order: pool_recycle 3600, and no ping", 15, {"pool_recycle": 3600}, "step"),
+)
+
+LESSONS: Mapping[str, Stack] = MappingProxyType({stack.name: stack for stack in _LESSONS})
 STACKS: Mapping[str, Stack] = MappingProxyType({stack.name: stack for stack in _STACKS})

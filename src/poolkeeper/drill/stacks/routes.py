@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 LEDGER = "drill_ledger"
 
-_BOOK = text(f"INSERT INTO {LEDGER} (number, payer, payee, amount) VALUES (:number, :payer, :payee, :amount)")  # noqa: S608
+_TABLE = f"{os.environ.get('ORDERS_TABLE_PREFIX', '')}{LEDGER}"
+_BOOK = text(f"INSERT INTO {_TABLE} (number, payer, payee, amount) VALUES (:number, :payer, :payee, :amount)")  # noqa: S608
+_BOOKED = text(f"SELECT count(*) FROM {_TABLE} WHERE number = :number")  # noqa: S608
 _SLEEP = text("SELECT pg_sleep(:seconds)")
 
 Seconds = Annotated[float, Field(ge=0, le=60)]
@@ -41,6 +44,12 @@ def routes(database: Any, *, write: Any, read: Any) -> APIRouter:
             await session.execute(_SLEEP, {"seconds": wanted.hold})
         # Last, so that nobody waits for these rows for longer than it takes.
         await shop.transfer(session, wanted.payer, wanted.payee, wanted.amount)
+
+    @router.get("/transfers/{number}", status_code=204)
+    async def booked(number: int, session: AsyncSession = read) -> None:  # pyright: ignore[reportUnusedFunction]
+        """Whether it is written down, as far as a reader can see."""
+        if not await session.scalar(_BOOKED, {"number": number}):
+            raise HTTPException(404)
 
     @router.get("/slow")
     async def slow(  # pyright: ignore[reportUnusedFunction]

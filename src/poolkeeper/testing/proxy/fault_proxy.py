@@ -87,8 +87,7 @@ class FaultProxy:
 
     def start(self) -> None:
         """Look up the target's address and begin to accept. The context manager does it."""
-        found = socket.getaddrinfo(*self.target, type=socket.SOCK_STREAM)
-        self._addresses = [(family, address) for family, _, _, _, address in found]
+        self._addresses = _addresses(*self.target)
         self._thread = LoopThread("poolkeeper-fault-proxy")
         self._thread.run(self._set_welcome("forward"))
 
@@ -129,6 +128,13 @@ class FaultProxy:
         """Undo every fault: new connections go through, no latency, silent ones that lost nothing speak again."""
         self.latency = 0.0
         self._run(self._heal())
+
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead new connections there from now on, as a name that was moved does. Those that exist stay where they are.
+
+        Raises OSError where the host cannot be looked up; nothing has moved then.
+        """
+        self._run(self._lead_to(host, port, _addresses(host, port)))
 
     def reset_counters(self) -> None:
         """Count from zero again (except `open`)."""
@@ -203,8 +209,15 @@ class FaultProxy:
             link.is_silent = link.has_lost
         await self._set_welcome("forward")
 
+    async def _lead_to(self, host: str, port: int, addresses: list[Address]) -> None:
+        self.target, self._addresses = (host, port), addresses
+
     async def _reset_counters(self) -> None:
         self._weather.meter.reset()
+
+
+def _addresses(host: str, port: int) -> list[Address]:
+    return [(family, address) for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def _listen(port: int) -> socket.socket:

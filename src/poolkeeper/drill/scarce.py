@@ -1,0 +1,19 @@
+"""What the scenarios share in which the server gives the service fewer connections than its pool may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from poolkeeper.drill.figures import Figures
+from poolkeeper.drill.verdict import Check, at_most, none_failed, none_refused, nothing_left, served
+
+# Connections that the service can get.
+LEFT = 8
+
+
+def expect(figures: Figures) -> Iterable[Check]:
+    yield served(figures)
+    yield none_failed(figures)
+    yield none_refused(figures)
+    yield at_most("connect attempts within 100 ms", figures.connects_at_once, figures.slots)
+    yield from nothing_left(figures)
