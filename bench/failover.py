@@ -223,10 +223,10 @@ def tell(report: Report, results: dict[tuple[str, str, str], tuple[Found, float 
     unplanned = [result for key, result in results.items() if key[0] == OURS and key[2] != SUSPENDED]
     slowest = max(float("inf") if delay is None else delay for _, delay in unplanned)
     report.target("Database: writes land on the new primary within", "10 s", f"{slowest:.1f} s", slowest <= 10)
-    found = [each for key, (each, _) in results.items() if key[0] == OURS and key[1:] != (ONE_NAME, STANDBY)]
+    found = [each for key, (each, _) in results.items() if key[0] == OURS]
     most, bound = max(len(each.failed) for each in found), WRITERS + POOL
     report.target(
-        "Database, several hosts or replicas: failed writes, at most those in flight and one per connection",
+        "Database: failed writes, at most those in flight and one per connection",
         f"<= {bound}",
         str(most),
         most <= bound,

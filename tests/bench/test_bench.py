@@ -31,6 +31,7 @@ def tiny_spike() -> tuple[Callable[[list[str]], None], str]:
     return partial(report.run, empty, measure), empty.name
 
 
+@pytest.mark.slow
 def test_a_benchmark_writes_and_prints_what_it_measured(tiny_spike, tmp_path: Path, capsys) -> None:
     run, name = tiny_spike
 

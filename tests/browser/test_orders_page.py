@@ -100,6 +100,7 @@ def test_the_page_fits_and_can_be_read(
     page.close()
 
 
+@pytest.mark.slow
 def test_leaving_in_the_middle_of_the_export_leaves_no_connection_in_use(
     browser: Browser, service: Service, shop: FreshDatabase
 ) -> None:

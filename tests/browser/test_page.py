@@ -10,10 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from tests.browser.test_orders_page import DESKTOP, FLAGS, PHONE, colour_of, contrast, luminance
 from tests.page.apps import PATH, app_with_page
+from tests.replicas.clusters import Cluster, own_cluster
 from tests.servers import find_program
 from tests.service.served import Served, serve, wait_until
 
-from poolkeeper import Database
+from poolkeeper import Database, Replica
 from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,12 @@ def served(database: Database) -> Iterator[Served]:
     with serve(app_with_page(database)) as running:
         yield running
         httpx.get(f"{running.url}/mended")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with own_cluster() as running:
+        yield running
 
 
 @pytest.fixture
@@ -163,6 +170,31 @@ def test_the_page_fits_and_can_be_read(
     assert complaints == []
     for thread in threads:
         thread.join()
+    page.close()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_replicas_are_shown(browser: Browser, cluster: Cluster, viewport: dict[str, int], shots: Path) -> None:
+    nobody = cluster.two.url().replace(str(cluster.two.port), "1")
+    big = Replica(cluster.one.url(), name="big", weight=2)
+    database = cluster.database(replicas=[big, cluster.two.url(), nobody])
+    with serve(app_with_page(database)) as served:
+        page, complaints = opened(browser, served, viewport)
+        rows = page.locator("#replicas tbody tr")
+        expect(rows).to_have_count(3)
+        expect(rows.first).to_contain_text("ready", timeout=SOON)
+        expect(rows.last).to_contain_text("unreachable", timeout=SOON)
+        for text in ("big", "weight 2", "gets reads", "0 of 5"):
+            expect(rows.first).to_contain_text(text)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        page.screenshot(path=shots / f"page-replicas-{viewport['width']}.png", full_page=True)
+        assert complaints == []
+        page.close()
+
+
+def test_a_page_without_replicas_says_nothing_of_them(browser: Browser, served: Served) -> None:
+    page, _ = opened(browser, served, DESKTOP)
+    expect(page.locator("#replicas-section")).to_be_hidden()
     page.close()
 
 

@@ -223,6 +223,7 @@ def test_a_wrong_command_line(explain: Callable[..., Done], arguments: list[str]
         ("http://h/poolkeeper", "http://h/poolkeeper/data"),
         ("http://h/admin/pool/data", "http://h/admin/pool/data"),
         ("http://me:secret@h/", "http://h/poolkeeper/data"),
+        ("http://h:8000/poolkeeper/orders/", "http://h:8000/poolkeeper/orders/data"),
     ],
 )
 def test_where_the_data_is(given: str, url: str) -> None:

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.database.stores import store
+from tests.database.stores import proxy, store
 
-__all__ = ["store"]
+__all__ = ["proxy", "store"]

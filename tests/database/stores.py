@@ -13,6 +13,7 @@ import pytest
 from tests.servers import FreshDatabase, FreshMariaDB, left_after_a_moment
 
 from poolkeeper import Database
+from poolkeeper.testing import FaultProxy
 
 TABLE = "CREATE TABLE note (id int PRIMARY KEY, body varchar(100))"
 
@@ -111,6 +112,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     server = request.getfixturevalue("fresh_database" if kind.place == "postgresql" else "fresh_mariadb")
     server.execute(TABLE)
     yield Store(kind, server.url(kind.driver), server)
+
+
+@pytest.fixture
+def proxy(store: Store) -> Iterator[FaultProxy]:
+    """In front of the store's server; `proxy.url(store.url)` leads through it."""
+    with FaultProxy("127.0.0.1", store.server.server.port) as running:
+        yield running
 
 
 def _sqlite_url(kind: Kind, folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import exc, text
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.anyio
 INSERT = text("INSERT INTO note VALUES (:id, 'x')")
 NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
 KILL = {"postgresql": "pid = {}", "mariadb": "id = {}"}
-
-
-@pytest.fixture
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", store.server.server.port) as running:
-        yield running
 
 
 def behind(proxy: FaultProxy, store: Store, **settings: object) -> Database:

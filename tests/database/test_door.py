@@ -69,6 +69,30 @@ async def test_without_a_limit_nobody_waits() -> None:
         assert door.waiting == 0
 
 
+@pytest.mark.parametrize("seats", [1, None])
+async def test_a_door_that_is_shut_lets_nobody_in(seats: int | None) -> None:
+    door = Door(seats, 10)
+    async with door.passed():
+        door.shut()
+        waiting = [asyncio.create_task(enter(door)) for _ in range(3)]
+        # Who is inside stays, and may leave.
+    await asyncio.wait(waiting, timeout=0.05)
+    assert not any(task.done() for task in waiting)
+    assert door.waiting == 3
+    waiting[0].cancel()
+    door.open()
+    await asyncio.gather(*waiting[1:])
+    assert door.waiting == 0
+    await enter(door)
+
+
+async def test_a_door_is_shut_for_no_longer_than_its_patience() -> None:
+    door = Door(1, 0.05)
+    door.shut()
+    with pytest.raises(exc.TimeoutError, match=r"suspended for longer than 0\.05 s"):
+        await enter(door)
+
+
 async def enter(door: Door) -> None:
     async with door.passed():
         await asyncio.sleep(0)

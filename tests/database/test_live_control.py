@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy import exc, text
-from tests.database.stores import AIOSQLITE, MARIADB, POSTGRESQL, Store, on
+from sqlalchemy.orm import Session
+from tests.database.stores import AIOSQLITE, BLOCKING, MARIADB, POSTGRESQL, Store, on
 from tests.servers import left_after_a_moment
 
 from poolkeeper import Database, PoolClosed
@@ -30,6 +31,16 @@ async def select(database: Database) -> None:
         pass
 
 
+def sync_connection_of(database: Database) -> int:
+    with database.sync_session() as session:
+        return connection_of(session)
+
+
+def connection_of(session: Session) -> int:
+    asked = "connection_id()" if session.get_bind().dialect.name == "mysql" else "pg_backend_pid()"
+    return int(session.scalar(text(f"SELECT {asked}")) or 0)
+
+
 @pytest.mark.anyio
 @asyncio_drivers
 async def test_callers_wait_while_a_database_is_suspended(store: Store) -> None:
@@ -45,6 +56,43 @@ async def test_callers_wait_while_a_database_is_suspended(store: Store) -> None:
         database.resume()
         async with asyncio.timeout(5):
             await waiting
+
+
+@pytest.mark.anyio
+@on(*BLOCKING)
+async def test_threads_wait_while_a_database_is_suspended(store: Store) -> None:
+    async with store.make(pool_size=2, max_overflow=0) as database:
+        with database.sync_session() as one, database.sync_session() as two:
+            before = {connection_of(one), connection_of(two)}
+            # They wait for those two when it is suspended, and for its end from then on.
+            waiting = [asyncio.create_task(asyncio.to_thread(sync_connection_of, database)) for _ in range(4)]
+            while database.snapshot().waiting < 4:  # noqa: ASYNC110 - no event tells of a wait
+                await asyncio.sleep(0.01)
+            database.suspend()
+            assert one.execute(SELECT)
+        await asyncio.wait(waiting, timeout=0.1)
+        snapshot = database.snapshot()
+        assert (snapshot.in_use, snapshot.waiting) == (0, 4)
+        database.resume()
+        async with asyncio.timeout(5):
+            after = await asyncio.gather(*waiting)
+        assert before.isdisjoint(after)
+
+
+@pytest.mark.anyio
+@on(BLOCKING[0])
+async def test_threads_wait_no_longer_than_pool_timeout(store: Store) -> None:
+    async with store.make(pool_timeout=0.1) as database:
+        database.suspend()
+        # Its engine is made only now.
+        with pytest.raises(PoolTimeout, match=r"suspended for longer than its timeout of 0\.1 s"):
+            await asyncio.to_thread(sync_connection_of, database)
+        # Looking past the pool goes on.
+        assert await database.probe() < 5
+        # A shutdown ends it.
+        await database.close()
+        await database.start()
+        await asyncio.to_thread(sync_connection_of, database)
 
 
 @pytest.mark.anyio
@@ -65,8 +113,10 @@ async def test_a_smaller_pool_closes_what_is_too_many(store: Store) -> None:
 @on(AIOSQLITE[1])
 async def test_a_pool_of_sqlalchemys_can_neither_be_suspended_nor_resized(store: Store) -> None:
     async with store.make() as database:
-        with pytest.raises(exc.InvalidRequestError, match="StaticPool"):
-            database.suspend()
+        for act in (database.suspend, database.resume, lambda: database.resize(5)):
+            with pytest.raises(exc.InvalidRequestError, match="StaticPool cannot be"):
+                act()
+        await select(database)
 
 
 @pytest.mark.anyio

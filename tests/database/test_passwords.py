@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -235,6 +236,25 @@ async def test_a_callable_that_hangs_is_given_up(scram: EmbeddedPostgres, driver
             await database.ping(timeout=10)
     over.set()
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("driver", "kind"), [("asyncpg", "async"), ("psycopg", "async"), ("psycopg", "sync")])
+async def test_asking_and_connecting_have_one_deadline(driver: str, kind: str) -> None:
+    async def password() -> str:
+        await asyncio.sleep(0.4)
+        return "right"
+
+    # Takes connections, and says nothing.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+{driver}://u@127.0.0.1:{silent.getsockname()[1]}/db"
+        database = Database(url, password=password, min_idle=0, connect_timeout=0.5)
+        with pytest.raises(ConnectFailed) as failed:
+            await (database.probe(timeout=20) if kind == "async" else asyncio.to_thread(work_once, database))
+        assert failed.value.reason is ConnectFailure.TIMEOUT
+        # The driver would have told of its own deadline, half a second after the answer.
+        assert "with asking for the password" in str(failed.value.orig)
+        await database.close()
 
 
 @pytest.mark.anyio

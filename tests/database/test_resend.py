@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import event, exc, text
@@ -15,12 +14,6 @@ from poolkeeper.testing import FaultProxy
 
 pytestmark = pytest.mark.anyio
 SELECT = text("SELECT 1")
-
-
-@pytest.fixture
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", store.server.server.port) as running:
-        yield running
 
 
 def break_checkouts(proxy: FaultProxy, engine: object, times: int) -> None:

@@ -6,8 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -23,24 +22,13 @@ from poolkeeper.testing import FaultProxy
 
 pytestmark = pytest.mark.anyio
 CHANGE = text("UPDATE note SET body = :body WHERE id = :id")
-COUNT = text("SELECT count(*) FROM note WHERE id = :id")
 NUMBER = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
-
-
-@pytest.fixture
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", store.server.server.port) as running:
-        yield running
 
 
 def retried(database: Database) -> dict[str, int]:
     retries = database.snapshot().retries
     assert retries is not None
     return dict(retries.retried)
-
-
-async def was_inserted(session: AsyncSession, *_args: object) -> bool:
-    return bool(await session.scalar(COUNT, {"id": 1}))
 
 
 @on(*POSTGRESQL, *MARIADB)
@@ -253,79 +241,6 @@ async def test_a_used_up_budget_lets_errors_through_and_is_logged_once(
     assert (line.__dict__["event"], line.__dict__["pool"]) == ("retry_budget_exhausted", "default")
 
 
-LOST = [pytest.param(0.1, id="not applied"), pytest.param(0.3, id="applied")]
-
-
-def losing(proxy: FaultProxy, seconds: float, attempts: list[int]) -> Callable[..., Any]:
-    """Work whose first COMMIT loses its answer: it reaches the server after 0.2 s, and is cut off after `seconds`."""
-
-    def cut() -> None:
-        proxy.reset()
-        proxy.heal()
-
-    async def work(session: AsyncSession) -> int:
-        attempts.append(len(attempts) + 1)
-        await session.execute(INSERT, {"id": 1})
-        if len(attempts) == 1:
-            proxy.latency = 0.2
-            asyncio.get_running_loop().call_later(seconds, cut)
-        return attempts[-1]
-
-    return work
-
-
-@on(*POSTGRESQL, *MARIADB)
-@pytest.mark.parametrize("seconds", LOST)
-async def test_a_lost_answer_is_never_guessed(store: Store, proxy: FaultProxy, seconds: float) -> None:
-    attempts: list[int] = []
-    async with Database(proxy.url(store.url), min_idle=0) as database:
-        with pytest.raises(CommitUnknown):
-            await database.run(losing(proxy, seconds, attempts))
-        assert attempts == [1]
-        assert store.rows() == (seconds > 0.2)
-        retries = database.snapshot().retries
-        assert retries is not None
-        assert (retries.unknown, retries.retried) == (1, {})
-
-
-@on(*POSTGRESQL, *MARIADB)
-@pytest.mark.parametrize("seconds", LOST)
-async def test_who_can_be_asked_decides(store: Store, proxy: FaultProxy, seconds: float) -> None:
-    attempts: list[int] = []
-    async with Database(proxy.url(store.url), min_idle=0) as database:
-        work = database.transactional(applied=was_inserted)(losing(proxy, seconds, attempts))
-        assert await work() == len(attempts) == (1 if seconds > 0.2 else 2)
-        assert store.rows() == 1
-
-
-@on(POSTGRESQL[0])
-async def test_a_commit_that_arrives_after_the_look_is_found_when_the_next_attempt_fails(
-    store: Store, proxy: FaultProxy
-) -> None:
-    attempts: list[int] = []
-    answers = [False, True]
-
-    async def looks_too_early(_session: AsyncSession) -> bool:
-        return answers.pop(0)
-
-    async with Database(proxy.url(store.url), min_idle=0) as database:
-        assert await database.transactional(applied=looks_too_early)(losing(proxy, 0.3, attempts))() == 1
-        assert attempts == [1, 2]
-        assert store.rows() == 1
-
-
-@pytest.mark.slow
-@on(POSTGRESQL[0])
-async def test_an_unanswered_question_leaves_the_doubt(store: Store, proxy: FaultProxy) -> None:
-    async def fails(_session: AsyncSession) -> bool:
-        raise LookupError("nobody knows")
-
-    async with Database(proxy.url(store.url), min_idle=0) as database:
-        with pytest.raises(CommitUnknown) as unknown:
-            await database.transactional(applied=fails)(losing(proxy, 0.3, []))()
-        assert unknown.value.__notes__ == ["Whether it was applied could not be asked: LookupError: nobody knows"]
-
-
 @pytest.mark.slow
 @on(*POSTGRESQL, *MARIADB)
 async def test_a_deadline_holds_on_a_silent_network(store: Store, proxy: FaultProxy) -> None:
@@ -412,29 +327,6 @@ async def test_the_same_on_threads(store: Store) -> None:
         again = database.sync_transactional(deadline=10, applied=lambda _session, _number: True)(work)
         assert await asyncio.to_thread(again, 2) == 3
         assert store.rows() == 2
-
-
-@on(*BLOCKING)
-async def test_a_lost_answer_on_threads(store: Store, proxy: FaultProxy) -> None:
-    attempts = 0
-
-    def work(session: Session) -> int:
-        nonlocal attempts
-        attempts += 1
-        session.execute(INSERT, {"id": 1})
-        if attempts == 1:
-            proxy.drop("existing")
-        return attempts
-
-    def applied(session: Session) -> bool:
-        return bool(session.scalar(COUNT, {"id": 1}))
-
-    async with Database(proxy.url(store.url), min_idle=0, command_timeout=0.3) as database:
-        run = database.sync_transactional(applied=applied)(work)
-        # The first attempt's row is locked by its silent session until that has ended.
-        asyncio.get_running_loop().call_later(0.2, proxy.reset)
-        assert await asyncio.to_thread(run) == 2
-        assert store.rows() == 1
 
 
 @on(POSTGRESQL[0])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.database.stores import BLOCKING, MARIADB, POSTGRESQL, Store, on
 from tests.servers import left_after_a_moment
 
@@ -28,13 +29,17 @@ def serverless(store: Store, **settings: Any) -> Database:
 @pytest.mark.slow
 @on(*POSTGRESQL, MARIADB[0])
 async def test_two_hundred_requests_at_once_open_five_connections(store: Store) -> None:
-    most = 0
+    most, full = 0, asyncio.Event()
 
     async def request(database: Database) -> None:
         nonlocal most
         async with database.session() as session:
             await session.execute(SELECT)
             most = max(most, database.snapshot().in_use)
+            if most == 5:
+                full.set()
+            # Nobody leaves before all that are let in are in.
+            await full.wait()
 
     async def watched() -> int:
         seen = 0
@@ -143,6 +148,29 @@ def test_one_database_serves_one_event_loop_after_another() -> None:
     for _ in range(2):
         asyncio.run(event())
     assert time.monotonic() - began < 10
+
+
+@on(*POSTGRESQL)
+def test_an_instance_that_was_frozen_goes_on(store: Store) -> None:
+    database, attempts = serverless(store), 0
+
+    async def add(session: AsyncSession, number: int, *, is_frozen: bool) -> None:
+        nonlocal attempts
+        attempts += 1
+        await session.execute(text("INSERT INTO note VALUES (:number, '')"), {"number": number})
+        if is_frozen and attempts == 2:
+            # Meanwhile the server ends what is open.
+            await asyncio.to_thread(store.server.terminate_backends)
+        await session.execute(SELECT)
+
+    def handler(event: dict[str, int], _context: object) -> None:
+        asyncio.run(database.run(add, event["number"], is_frozen=event["number"] == 2))
+
+    for number in (1, 2, 3):
+        handler({"number": number}, None)
+        # Between two events there is nothing that could die.
+        assert not left_after_a_moment(store.connections)
+    assert (store.rows(), attempts) == (3, 4)
 
 
 def test_the_budget_counts_what_all_instances_may_open() -> None:

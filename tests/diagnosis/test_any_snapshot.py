@@ -119,7 +119,7 @@ servers = st.none() | st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(snapshots, max_size=4), servers)
 def test_anything_is_explained(window: list[PoolSnapshot], facts: ServerFacts | None) -> None:
     findings = explain(window, facts)

@@ -47,7 +47,7 @@ def test_lag_is_told_with_its_figures() -> None:
     ("replica", "code", "words"),
     [
         (replace(READY, standing=Standing.UNREACHABLE, problem="nobody listens"), "replica-unreachable", "nobody"),
-        (replace(READY, standing=Standing.NOT_A_REPLICA, role=Role.PRIMARY), "replica-promoted", "not in recovery"),
+        (replace(READY, standing=Standing.NOT_A_REPLICA, role=Role.PRIMARY), "replica-promoted", "follows nobody"),
         (replace(READY, conflicts=3), "replica-conflicts", "cancelled 3 reads"),
         (replace(LAGGING, lag=None, lag_bytes=None), "replica-lag", "an unknown time behind"),
     ],

@@ -9,7 +9,7 @@ from types import ModuleType
 import httpx
 import pytest
 from tests.docs.pages import PAGES, ROOT, RUN_ELSEWHERE, Block, blocks, name_of
-from tests.servers import FreshDatabase
+from tests.servers import FreshDatabase, FreshMariaDB
 from tests.service.served import GENERATOR_ENDPOINTS, serve, wait_until
 from websockets.sync.client import connect
 
@@ -26,8 +26,9 @@ def test_the_readme(page_module: Callable[[str, str], ModuleType], notes: FreshD
     with serve(page.app) as served, httpx.Client(base_url=served.url) as client:
         assert client.post("/notes", params={"body": "first"}).status_code == 201
         assert client.get("/notes/count").json() == 1
-        assert client.get("/health/reports").json()["pool"]["name"] == "reports"
         assert client.get("/health/ready").status_code == 200
+    with serve(page.other_app) as served:
+        assert httpx.get(f"{served.url}/health/db").json()["databases"].keys() == {"shop", "reports"}
     asyncio.run(confirm())
     assert notes.query("SELECT body FROM note") == [("first (confirmed)",)]
 
@@ -193,6 +194,26 @@ def test_the_guide_to_tenants(page_module: Callable[[str, str], ModuleType], not
     assert page.settings_of_tenant() == {"app.tenant": "a"}
 
 
+def test_the_guide_to_several_databases(
+    page_module: Callable[[str, str], ModuleType],
+    notes: FreshDatabase,
+    fresh_mariadb: FreshMariaDB,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    fresh_mariadb.execute("CREATE TABLE article (id int PRIMARY KEY, price int)")
+    fresh_mariadb.execute("INSERT INTO article VALUES (7, 42)")
+    notes.execute("CREATE TABLE line (article int, price int); CREATE TABLE article (id int, price int)")
+    monkeypatch.setenv("LEGACY_URL", fresh_mariadb.url())
+    monkeypatch.chdir(tmp_path)
+    page = page_module("docs/guides/several-databases.md", "asyncpg")
+    with serve(page.app) as served, httpx.Client(base_url=served.url) as client:
+        assert client.post("/orders/7").status_code == 201
+        assert set(client.get("/health/ready").json()["databases"]) == {"orders", "legacy", "cache"}
+    asyncio.run(page.copy_articles())
+    assert notes.query("SELECT * FROM line UNION ALL SELECT * FROM article") == [("7", "42")] * 2
+
+
 def test_no_page_with_python_is_forgotten() -> None:
     with_python = {name_of(page) for page in PAGES if page not in RUN_ELSEWHERE and python_of(page)}
     assert with_python == {
@@ -205,6 +226,7 @@ def test_no_page_with_python_is_forgotten() -> None:
         "docs/guides/replicas.md",
         "docs/guides/retries.md",
         "docs/guides/rotating-passwords.md",
+        "docs/guides/several-databases.md",
         "docs/guides/tenants.md",
     }
 

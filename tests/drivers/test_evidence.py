@@ -31,7 +31,7 @@ def test_the_connection_is_gone(sqlstate: str) -> None:
     assert evidence_of(error_with(sqlstate)) is Evidence.GONE
 
 
-@pytest.mark.parametrize("number", [1053, 2006, 2013])
+@pytest.mark.parametrize("number", [1053, 1927, 2006, 2013, 4031])
 def test_the_mysql_connection_is_gone(number: int) -> None:
     assert evidence_of(Exception(number, "as a server reports it")) is Evidence.GONE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -15,18 +16,29 @@ from poolkeeper.model import CloseReason
 
 pytestmark = pytest.mark.anyio
 drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+first_by_default = pytest.mark.parametrize("driver", ["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
 INSERT = text("INSERT INTO note VALUES (1)")
 BACKEND = text("SELECT pg_backend_pid()")
 
 
-def make_read_only(server: FreshDatabase) -> Callable[[], None]:
+def make_read_only(server: FreshDatabase, *, table: bool = True) -> Callable[[], None]:
     """Let new sessions begin as on a server that was demoted; the function makes an end of it."""
 
     def over() -> None:
         server.server.execute(f'ALTER DATABASE "{server.name}" RESET default_transaction_read_only')
 
-    server.execute("CREATE TABLE note (id int)")
+    if table:
+        server.execute("CREATE TABLE note (id int)")
     server.server.execute(f'ALTER DATABASE "{server.name}" SET default_transaction_read_only = on')
+    return over
+
+
+async def demoted(server: FreshDatabase, database: Database) -> Callable[[], None]:
+    """The same for a server that this database has met before; its connections are broken, as by a restart."""
+    async with database.session() as session:
+        assert await backend(session)
+    over = await asyncio.to_thread(make_read_only, server)
+    await asyncio.to_thread(server.terminate_backends, "state = 'idle'")
     return over
 
 
@@ -82,6 +94,74 @@ async def test_where_there_is_no_other_host_writes_fail_and_reads_go_on(
             while database.snapshot().closed.get(CloseReason.SQLSTATE, 0) < 3:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
         assert database.snapshot().closed[CloseReason.SQLSTATE] <= 5
+
+
+@first_by_default
+async def test_a_name_whose_host_took_writes_before_is_waited_for(fresh_database: FreshDatabase, driver: str) -> None:
+    async with Database(fresh_database.url(driver), pool_size=2, min_idle=0) as database:
+        over = await demoted(fresh_database, database)
+        with pytest.raises(exc.DBAPIError, match="read-only"):
+            await write(database)
+        waiting = [asyncio.create_task(write(database)) for _ in range(4)]
+        await asyncio.wait(waiting, timeout=0.2)
+        assert not any(task.done() for task in waiting)
+        over()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*waiting)
+
+
+@first_by_default
+async def test_a_database_that_stays_read_only_is_read_after_one_wait(
+    fresh_database: FreshDatabase, driver: str
+) -> None:
+    grace = 0.6
+    async with Database(fresh_database.url(driver), pool_size=2, min_idle=0, connect_grace=grace) as database:
+        await demoted(fresh_database, database)
+        waits: list[float] = []
+        for _ in range(3):
+            with pytest.raises(exc.DBAPIError, match="read-only"):
+                await write(database)
+            began = time.monotonic()
+            async with database.read_session() as session:
+                assert await backend(session)
+            waits.append(time.monotonic() - began)
+        print(waits)
+        assert grace / 2 < waits[0]
+        assert max(waits[1:]) < grace / 2
+
+
+async def test_threads_wait_for_a_name_too(fresh_database: FreshDatabase) -> None:
+    def write_in_thread() -> None:
+        with database.sync_session() as session:
+            session.execute(INSERT)
+
+    async with Database(fresh_database.url("psycopg"), pool_size=2) as database:
+        await asyncio.to_thread(fresh_database.execute, "CREATE TABLE note (id int)")
+        await asyncio.to_thread(write_in_thread)
+        over = make_read_only(fresh_database, table=False)
+        # New connections only: the server asks nobody whose session began before.
+        database.suspend()
+        database.resume()
+        waiting = asyncio.create_task(asyncio.to_thread(write_in_thread))
+        await asyncio.wait({waiting}, timeout=0.3)
+        assert not waiting.done()
+        over()
+        async with asyncio.timeout(5):
+            await waiting
+
+
+@first_by_default
+async def test_without_a_pool_that_keeps_anything_callers_wait_too(fresh_database: FreshDatabase, driver: str) -> None:
+    async with Database(fresh_database.url(driver), pool="null", pool_size=2) as database:
+        over = await demoted(fresh_database, database)
+        with pytest.raises(exc.DBAPIError, match="read-only"):
+            await write(database)
+        waiting = asyncio.create_task(write(database))
+        await asyncio.wait({waiting}, timeout=0.2)
+        assert not waiting.done()
+        over()
+        async with asyncio.timeout(5):
+            await waiting
 
 
 @drivers

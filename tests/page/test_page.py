@@ -14,7 +14,7 @@ from tests.page.apps import PATH, app_with_page
 from tests.servers import FreshDatabase
 from tests.service.served import Served, serve, wait_until
 
-from poolkeeper import Database
+from poolkeeper import Database, Replica
 from poolkeeper.fastapi.page import Page
 from poolkeeper.model import Finding, Severity
 from poolkeeper.testing import EmbeddedPostgres, FaultProxy
@@ -167,3 +167,20 @@ def test_the_wheel_brings_the_files(tmp_path: Path) -> None:
     folder = "poolkeeper/fastapi/page"
     expected = {f"{folder}/{name}" for name in ("index.html", "page.js", "page.css", "icon.svg")}
     assert expected <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_replicas_are_shown_without_their_hosts() -> None:
+    nobody = "postgresql+asyncpg://reader:secret@127.0.0.1:1/none"
+    replicas = [Replica(nobody, name="big", weight=2, pool_size=7), nobody]
+    database = Database(nobody, replicas=replicas, warm_up_timeout=0, min_idle=0)
+    with serve(app_with_page(database)) as served:
+        wait_until(lambda: {str(replica.standing) for replica in database.replicas} == {"unreachable"})
+        told = data_of(served)
+        [worker] = told["workers"]
+        shown = {setting["name"]: setting["value"] for setting in told["settings"]}
+    big, other = worker["replicas"]
+    assert worker["primary"] == "primary"
+    assert (big["name"], big["weight"], big["standing"], big["capacity"]) == ("big", 2, "unreachable", 7)
+    assert (other["name"], other["role"], other["lag"], other["is_primary"]) == ("replica-2", None, None, False)
+    assert "127.0.0.1" not in json.dumps(worker["replicas"])
+    assert (shown["replica_urls"], shown["replica_weights"]) == ("2", "none")

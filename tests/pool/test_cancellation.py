@@ -40,10 +40,10 @@ class Scene:
             await connection.execute(ONE)
 
     async def someone_waits(self) -> asyncio.Task[None]:
-        """Another caller, behind everybody who waits already."""
+        """Another caller, behind everybody who waits already, unless there is nothing to wait for."""
         before = self.pool.waiting
         task = asyncio.create_task(self.use(), name="other")
-        await soon(lambda: self.pool.waiting > before)
+        await soon(lambda: self.pool.waiting > before or task.done())
         return task
 
 
@@ -173,7 +173,7 @@ async def closing(scene: Scene) -> None:
 async def cancel_going_home(scene: Scene, work: Callable[[], Awaitable[None]], kind: str) -> None:
     victim = scene.victim(work)
     await scene.place.reached(kind)
-    other = await scene.someone_waits() if not victim.task.done() else asyncio.create_task(scene.use())
+    other = await scene.someone_waits()
     await victim.struck(scene.place.let_go)
     await asyncio.wait_for(other, PATIENCE)
 

@@ -99,3 +99,22 @@ def test_a_disposed_pool_counts_what_is_still_in_use() -> None:
         assert pool.counts().opened == pool.counts().closed_total == 1
 
     play(scene)
+
+
+def test_who_checks_out_while_the_engine_is_disposed_of_leaves_no_connection_open() -> None:
+    async def scene(database: ScriptedDatabase, engine: AsyncEngine) -> None:
+        database.closes.answer(delay=0.01)
+        before = engine.pool
+        assert isinstance(before, KeeperPool)
+        await ask(engine)
+        disposing = asyncio.create_task(engine.dispose())
+        # The old pool is closing its connections, and the engine has it still.
+        await asyncio.sleep(0)
+        assert engine.pool is before
+        await ask(engine)
+        await disposing
+        await asyncio.sleep(1)
+        assert before.counts().opened == before.counts().closed_total == 2
+        assert before.counts().idle == 0
+
+    play(scene)

@@ -130,7 +130,7 @@ async def stress(server: EmbeddedPostgres, proxy: FaultProxy, driver: str, secon
 @pytest.mark.parametrize(
     ("driver", "seconds"),
     [
-        ("asyncpg", 5),
+        ("asyncpg", 2),
         pytest.param("asyncpg", 30, marks=pytest.mark.slow),
         pytest.param("psycopg", 15, marks=pytest.mark.slow),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +43,34 @@ class Cluster:
         for replica in self.replicas:
             replica.start()
             replica.resume_replay()
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A new one: nobody makes a promoted replica follow again."""
+    with EmbeddedPostgres() as primary:
+        primary.execute("CREATE TABLE note (id serial PRIMARY KEY, body text NOT NULL)")
+        yield Cluster(primary, primary.add_replica(), primary.add_replica())
+
+
+def demote(server: EmbeddedPostgres | Replica) -> None:
+    """It goes on answering, and takes no writes."""
+    server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    server.execute("SELECT pg_reload_conf()")
+
+
+def befall(server: EmbeddedPostgres, what: str) -> None:
+    """It is killed, stopped, demoted, or restarted as a standby that follows nobody."""
+    match what:
+        case "kill":
+            server.kill()
+        case "demote":
+            demote(server)
+        case _:
+            server.stop()
+            if what == "standby":
+                server.launcher.new_file(server.data / "standby.signal", "")
+                server.start()
 
 
 async def host_of(session: AsyncSession) -> int:

@@ -23,6 +23,7 @@ from poolkeeper import Database, Position, SettingsRefused
 from poolkeeper.drill.service import Service
 from poolkeeper.fastapi import Keeper, ReadYourWrites
 from poolkeeper.fastapi.read_your_writes import Signed
+from poolkeeper.model import Place
 
 KEY = "correct horse battery staple"
 COOKIE = "poolkeeper-position"
@@ -85,12 +86,12 @@ def test_a_header_instead(cluster: Cluster) -> None:
 
 def test_a_forged_position_is_nobodys(cluster: Cluster) -> None:
     database = cluster.database(max_lag=60, signing_key=KEY)
-    forged = Signed(b"another key", database.name).text(Position(2**60))
+    forged = Signed(b"another key", database.name).text(Position(Place.of_wal(2**60)))
     with client_of(app_on(database, read_your_writes="cookie")) as client:
         for text_ in (forged, "nonsense", "é.é", "-", "." * 300):
             answer = client.get("/notes", headers={"Cookie": f"{COOKIE}={text_}".encode()})
             assert answer.json()[1] != cluster.primary.port
-        true = Signed(KEY.encode(), database.name).text(Position(2**60))
+        true = Signed(KEY.encode(), database.name).text(Position(Place.of_wal(2**60)))
         answer = client.get("/notes", headers={"Cookie": f"{COOKIE}=stale; {COOKIE}={true}"})
         assert answer.json()[1] == cluster.primary.port
 

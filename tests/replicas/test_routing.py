@@ -12,7 +12,7 @@ from sqlalchemy import exc, text
 from tests.replicas.clusters import COUNT, INSERT, Cluster, host_of, states, sync_host_of
 from tests.service.served import wait_until
 
-from poolkeeper import Database, ReadOnlySession, Replica, SettingsRefused
+from poolkeeper import Database, DatabaseSettings, ReadOnlySession, Replica, SettingsRefused
 
 MakeDatabase = Callable[..., Database]
 
@@ -131,6 +131,21 @@ def test_settings_of_a_replica_are_refused_with_the_replica_named(cluster: Clust
         cluster.database(replicas=[Replica(cluster.one.url(), name="r"), Replica(cluster.two.url(), name="r")])
     with pytest.raises(ValueError, match="more than 0"):
         Replica(cluster.one.url(), weight=0)
+
+
+def test_weights_come_from_the_settings_too(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_REPLICA_URLS", ",".join(replica.url() for replica in cluster.replicas))
+    monkeypatch.setenv("DATABASE_REPLICA_WEIGHTS", "2,0.5")
+
+    def weights(*given: str | Replica) -> list[float]:
+        return [replica.weight for replica in Database(cluster.primary.url(), replicas=given).replicas]
+
+    assert weights() == [2, 0.5]
+    assert weights(cluster.two.url(), Replica(cluster.one.url(), weight=7)) == [2, 7]
+    settings = DatabaseSettings(cluster.primary.url())
+    assert [replica.weight for replica in Database(settings, replicas=[cluster.one.url()] * 2).replicas] == [2, 0.5]
+    with pytest.raises(SettingsRefused, match="2 weights for 1 replicas"):
+        weights(cluster.one.url())
 
 
 def test_started_again_it_routes_again(cluster: Cluster, make_database: MakeDatabase) -> None:

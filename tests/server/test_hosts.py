@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
-from tests.servers import FreshDatabase, FreshMariaDB
+from tests.mariadb_pairs import MariaDBPair
+from tests.servers import FreshDatabase, FreshMariaDB, MariaDB, missing, server_folder
 
-from poolkeeper.model import Role
+from poolkeeper.model import HostState, Place, Role
 from poolkeeper.server import look_at_host
 
 PAGE = 8192
@@ -33,9 +36,10 @@ def test_a_primary_tells_where_it_is(connection: Connection) -> None:
     assert before.position is not None
     assert after.position is not None
     assert after.written is not None
-    assert before.position < after.position
     assert before.written is not None
-    assert before.written < after.written
+    for earlier, later in ((before.position, after.position), (before.written, after.written)):
+        assert later.covers(earlier)
+        assert not earlier.covers(later)
     assert before.at < after.at
 
 
@@ -50,7 +54,7 @@ def test_at_the_end_of_a_page_it_is_where_a_replica_stands_that_has_everything(c
         behind_header = connection.execute(INSERTED).scalar_one()
         written = look_at_host(connection).written
         if behind_header % PAGE in {24, 40}:
-            assert written == behind_header - behind_header % PAGE
+            assert written == Place.of_wal(behind_header - behind_header % PAGE)
             return
     pytest.fail("no record ended where a page ends")
 
@@ -69,9 +73,70 @@ def test_who_may_not_see_positions_still_sees_the_role(fresh_database: FreshData
     assert (state.role, state.position, state.written) == (Role.PRIMARY, None, None)
 
 
-def test_mariadb_tells_its_role(fresh_mariadb: FreshMariaDB) -> None:
-    engine = create_engine(fresh_mariadb.url("pymysql"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        state = look_at_host(connection)
-    engine.dispose()
-    assert (state.role, state.position, state.lag, state.stopped) == (Role.PRIMARY, None, None, False)
+def test_mariadb_without_a_log_tells_its_role_only(fresh_mariadb: FreshMariaDB) -> None:
+    state = asked(fresh_mariadb.url("pymysql"))
+    assert (state.role, state.position, state.written) == (Role.PRIMARY, None, None)
+    assert (state.lag, state.stopped, state.takes_writes) == (None, False, True)
+
+
+def test_a_mariadb_and_its_replica_tell_who_they_are_and_where(mariadb_pair: MariaDBPair) -> None:
+    primary, replica = (asked(mariadb_pair.url(server, "pymysql")) for server in mariadb_pair.servers)
+    assert (primary.role, primary.takes_writes, primary.server, primary.follows) == (Role.PRIMARY, True, 1, frozenset())
+    assert (replica.role, replica.takes_writes, replica.server, replica.follows) == (Role.REPLICA, False, 2, {1})
+    assert (replica.lag, replica.stopped) == (0.0, False)
+    assert primary.written is not None
+    assert primary.written == primary.position == replica.position
+    mariadb_pair.replica.execute("STOP SLAVE SQL_THREAD")
+    mariadb_pair.primary.execute("INSERT INTO notes.note VALUES ()")
+    replica = asked(mariadb_pair.url(mariadb_pair.replica, "pymysql"))
+    assert replica.position == primary.written
+    assert replica.stopped
+    written = asked(mariadb_pair.url(mariadb_pair.primary, "pymysql")).written
+    assert written is not None
+    assert not primary.written.covers(written)
+
+
+def test_what_a_replica_wrote_by_itself_says_nothing_about_what_it_has(mariadb_pair: MariaDBPair) -> None:
+    mariadb_pair.replica.execute("CREATE DATABASE errant; DROP DATABASE errant")
+    primary, replica = (asked(mariadb_pair.url(server, "pymysql")) for server in mariadb_pair.servers)
+    assert replica.position == primary.written
+    assert replica.position != replica.written
+
+
+def test_who_may_not_ask_is_told_no_more_than_read_only(mariadb_pair: MariaDBPair) -> None:
+    mariadb_pair.primary.execute("CREATE USER blind@'127.0.0.1' IDENTIFIED BY 'blind'")
+    mariadb_pair.primary.execute("GRANT ALL ON notes.* TO blind@'127.0.0.1'")
+    mariadb_pair.catch_up()
+    try:
+        states = [asked(mariadb_pair.url(server, "pymysql", "blind")) for server in mariadb_pair.servers]
+    finally:
+        mariadb_pair.primary.execute("DROP USER blind@'127.0.0.1'")
+    assert [(state.role, state.takes_writes, state.position) for state in states] == [
+        (None, None, None),
+        (Role.REPLICA, False, None),
+    ]
+
+
+@pytest.mark.slow
+def test_a_member_of_a_galera_cluster_counts_for_itself() -> None:
+    provider = Path("/usr/lib/galera/libgalera_smm.so")
+    if not provider.exists():
+        missing(str(provider), "galera-4")
+    cluster = ["--wsrep-on=ON", f"--wsrep-provider={provider}", "--wsrep-cluster-address=gcomm://127.0.0.1:0"]
+    options = ["--wsrep-new-cluster", "--wsrep-node-address=127.0.0.1", "--binlog-format=ROW", "--log-bin=log"]
+    with server_folder(MariaDB.RUN_AS) as folder, closing(MariaDB(folder, *cluster, *options)) as member:
+        member.initialise()
+        member.start()
+        member.execute("CREATE DATABASE notes")
+        state = asked(member.url("pymysql"))
+        member.kill()
+    assert (state.role, state.takes_writes, state.position, state.written) == (None, None, None, None)
+
+
+def asked(url: str) -> HostState:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            return look_at_host(connection)
+    finally:
+        engine.dispose()

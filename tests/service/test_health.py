@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -139,6 +140,7 @@ def test_a_catch_all_route_of_the_app_does_not_swallow_the_probes(make_database:
         assert httpx.get(f"{served.url}/health/live").json() == {"status": "alive"}
 
 
+@pytest.mark.slow
 def test_a_server_without_room_for_more_leaves_a_service_ready_that_has_connections(driver: str) -> None:
     with EmbeddedPostgres(auth="scram-sha-256") as server:
         server.execute("CREATE ROLE app LOGIN PASSWORD 'right' CONNECTION LIMIT 3")

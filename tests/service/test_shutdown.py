@@ -190,6 +190,7 @@ def test_what_does_not_end_in_time_is_named_and_cut_off(start_service: StartServ
     assert tables.query("SELECT count(*) FROM note") == [("0",)]
 
 
+@pytest.mark.slow
 def test_a_request_cut_off_by_the_server_comes_home_before_the_process_ends(
     start_service: StartService, tables: FreshDatabase
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_request_cut_off_by_the_server_comes_home_before_the_process_ends(
     assert tables.activity("state = 'active'") == []
 
 
+@pytest.mark.slow
 def test_every_worker_ends_clean(start_service: StartService, tables: FreshDatabase) -> None:
     service = start_service("--workers", "2")
     wait_until(lambda: service.output.count("startup complete") == 2, 30)

@@ -50,6 +50,10 @@ def refused(**given: object) -> dict[str, str]:
         ("connect_args", "{"),
         ("service", ""),
         ("replica_urls", "nonsense"),
+        ("replica_weights", "2,many"),
+        ("replica_weights", "1,0"),
+        ("replica_weights", [True]),
+        ("enforce_read_only", "both"),
         ("url", "nonsense"),
     ],
 )
@@ -93,6 +97,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch):
     given = {
         "url": URL,
         "replica_urls": "postgresql+asyncpg://u@a/d, postgresql+asyncpg://u@c/d\npostgresql+asyncpg://u@e/d",
+        "replica_weights": "1, 2.5,1",
         "profile": "small-api",
         "provider": "pgbouncer-session",
         "pool_size": "7",
@@ -112,6 +117,8 @@ def test_every_setting_can_come_from_the_environment(monkeypatch):
     assert settings.connect_args == {"ssl": "require"}
     assert settings.echo is True
     assert [replica.host for replica in settings.replica_urls] == ["a", "c", "e"]
+    assert settings.replica_weights == (1, 2.5, 1)
+    assert settings.shown()["replica_weights"] == [1, 2.5, 1]
     assert {settings.origins[name].kind for name in given} == {OriginKind.ENVIRONMENT}
     assert str(settings.origins["pool_size"]) == "environment DATABASE_POOL_SIZE"
 
@@ -181,7 +188,9 @@ def test_the_settings_of_a_larger_application_may_hold_ours():
 
 def test_no_replicas_in_the_environment_are_none(monkeypatch):
     monkeypatch.setenv("DATABASE_REPLICA_URLS", "")
-    assert DatabaseSettings(URL).replica_urls == ()
+    monkeypatch.setenv("DATABASE_REPLICA_WEIGHTS", "")
+    settings = DatabaseSettings(URL)
+    assert (settings.replica_urls, settings.replica_weights) == ((), ())
 
 
 def test_the_settings_have_a_json_schema():

@@ -29,6 +29,7 @@ def server() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_url_reaches_it_with_every_driver(server) -> None:
     engine = create_async_engine(server.url("asyncpg"))
@@ -110,6 +111,7 @@ def test_a_stopped_server_refuses_and_nobody_gets_its_port(server) -> None:
     server.start()
 
 
+@pytest.mark.slow
 def test_starting_twice_and_stopping_twice_is_harmless(server) -> None:
     server.start()
     server.stop()
@@ -159,6 +161,7 @@ async def test_async_tests_call_it_from_a_thread(server) -> None:
     client.terminate()
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_is_removed_and_the_closed_server_does_not_start_again() -> None:
     with EmbeddedPostgres() as server:
         folder, port = server.folder, server.port
@@ -171,6 +174,7 @@ def test_a_temporary_folder_is_removed_and_the_closed_server_does_not_start_agai
         other.bind(("127.0.0.1", port))
 
 
+@pytest.mark.slow
 def test_killing_and_closing_leaves_no_shared_memory() -> None:
     with EmbeddedPostgres() as server:
         segment = pid_file_lines(server.data)[6].split()[1]
@@ -183,6 +187,7 @@ def shared_memory_segments() -> set[str]:
     return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
 
 
+@pytest.mark.slow
 def test_a_given_folder_is_kept_with_its_data_and_has_one_owner(tmp_path) -> None:
     with EmbeddedPostgres(tmp_path / "mine", database="shop") as first:
         first.execute("CREATE TABLE kept (x int)")
@@ -193,6 +198,7 @@ def test_a_given_folder_is_kept_with_its_data_and_has_one_owner(tmp_path) -> Non
         assert second.query("SELECT count(*) FROM kept") == [("0",)]
 
 
+@pytest.mark.slow
 def test_a_folder_too_deep_for_a_socket_works_and_its_helper_folder_goes_too(tmp_path, monkeypatch) -> None:
     deep_temp = tmp_path / ("t" * 100)
     deep_temp.mkdir()
@@ -205,6 +211,7 @@ def test_a_folder_too_deep_for_a_socket_works_and_its_helper_folder_goes_too(tmp
     assert deep.exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_what_its_log_says_and_leaves_nothing(tmp_path) -> None:
     server = EmbeddedPostgres(settings={"shared_buffers": "a lot"})
     with pytest.raises(EmbeddedPostgresError, match='invalid value for parameter "shared_buffers"'), server:
@@ -212,6 +219,7 @@ def test_a_server_that_cannot_start_says_what_its_log_says_and_leaves_nothing(tm
     assert not server.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_password_is_asked_for_and_is_in_no_repr() -> None:
     with EmbeddedPostgres(auth="scram-sha-256", user="alice", password="s3cret's", database='my "shop"') as server:
         with psycopg.connect(server.dsn) as client:
@@ -221,11 +229,13 @@ def test_a_password_is_asked_for_and_is_in_no_repr() -> None:
         assert "s3cret" not in repr(server) + repr(vars(server))
 
 
+@pytest.mark.slow
 def test_the_wheel_brings_postgresql_16_too() -> None:
     with EmbeddedPostgres(version="16") as server:
         assert server.query("SHOW server_version")[0][0].startswith("16.")
 
 
+@pytest.mark.slow
 def test_a_server_on_the_path_is_used_when_asked_for(monkeypatch) -> None:
     monkeypatch.setenv("PATH", str(find_programs("16")), prepend=":")
     with EmbeddedPostgres(version="path") as server:
@@ -244,6 +254,7 @@ EmbeddedPostgres()
     assert "poolkeeper[demo]" in result.stderr
 
 
+@pytest.mark.slow
 def test_two_servers_run_side_by_side() -> None:
     with closing(EmbeddedPostgres()) as one, closing(EmbeddedPostgres()) as two:
         one.start()

@@ -102,6 +102,7 @@ def long_export(shop: Shop) -> Iterator[tuple[int, int]]:
     shop.postgres.execute(f"DELETE FROM orders WHERE customer_id = {customer}")
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_of_the_export_keeps_no_connection(shop: Shop, long_export: tuple[int, int]) -> None:
     customer, first = long_export
     slow = httpx.AsyncHTTPTransport(socket_options=[SMALL_BUFFER])

@@ -82,13 +82,16 @@ class _Worker:
 
 
 def data_url(url: str) -> str:
-    """Where the data of the page is, for the address of a service, of its page, or of the data."""
+    """Where the data of the page is, for the address of a service, of its page, or of the data.
+
+    The page of one of several databases is below the one of all.
+    """
     parts = urlsplit(url)
     if not parts.hostname:
         raise LookFailed("the URL names no host")
     path = parts.path.rstrip("/")
     if not path.endswith(_DATA):
-        path += _DATA if path.endswith(_PAGE) else _PAGE + _DATA
+        path += _DATA if f"{_PAGE}/" in f"{path}/" else _PAGE + _DATA
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, parts.query, ""))
 
 

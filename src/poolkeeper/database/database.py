@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.door import Door
 from poolkeeper.database.drain import drain
-from poolkeeper.database.engines import Engines
+from poolkeeper.database.engines import DEFAULT_NAME, Engines
 from poolkeeper.database.explaining import Explanation
 from poolkeeper.database.local_settings import LocalSettings, SetLocal
 from poolkeeper.database.ping import ping_within
@@ -62,7 +62,7 @@ class Database:
         self,
         url: str | URL | DatabaseSettings | None = None,
         *,
-        name: str = "default",
+        name: str = DEFAULT_NAME,
         replicas: Sequence[str | URL | Replica] = (),
         session_class: type[AsyncSession] = AsyncSession,
         password: Password | None = None,
@@ -70,7 +70,6 @@ class Database:
         **settings: Any,
     ) -> None:
         given = with_replicas(url, replicas, settings)
-        self.name = name
         self.settings = given.resolve()
         self._local = SetLocal(self.settings.url.dialect, set_local)
         self.state = State.NEW
@@ -80,6 +79,7 @@ class Database:
         self._engines = Engines(
             self.settings, self.connectivity.report, session_class, routed=bool(hosts), password=password
         )
+        self._name = self._engines.name = name
         # Decides where reads go; None where there are no replicas.
         self.router = Router(lambda: self.name, self.settings, self._engines, hosts) if hosts else None
         self._retrying = self._engines.retrying = Retrying(self.settings, lambda: self.name)
@@ -90,9 +90,19 @@ class Database:
         self._sessions: set[object] = set()
 
     @classmethod
-    def from_env(cls, *, name: str = "default", **settings: Any) -> Self:
+    def from_env(cls, *, name: str = DEFAULT_NAME, **settings: Any) -> Self:
         """A database configured by `DATABASE_*` environment variables; arguments win over them."""
         return cls(name=name, **settings)
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors, logs, metrics and on the page. Change it before anything is connected."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = self._engines.name = name
+        self._watchers.call(name)
 
     def expect(self, kind: Kind) -> None:
         """Say that the service is going to use its engine of this kind ("async", "sync").
@@ -116,8 +126,8 @@ class Database:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Those of the settings, and a pooler that they do not name once one was met."""
-        return (*self.settings.findings, *self._engines.pooler.findings)
+        """Those of the settings, and a pooler that they do not name, or in another mode, once one was met."""
+        return self._engines.pooler.amended(self.settings.findings)
 
     @property
     def replicas(self) -> tuple[ReplicaView, ...]:
@@ -245,8 +255,9 @@ class Database:
     async def position(self) -> Position:
         """What a reader elsewhere has to see to see everything that is committed by now: for `read_session(after=)`.
 
-        `str()` and `Position.parse` carry it in a message. One round trip to the primary. Where that does not answer,
-        and on MySQL, it keeps readers on the primary for `max_lag` seconds; without replicas it asks for nothing.
+        `str()` and `Position.parse` carry it in a message. One round trip to the primary, two on MariaDB and MySQL.
+        Where that tells no place, it keeps readers on the primary for `max_lag` seconds; without replicas it asks for
+        nothing.
         """
         return Position() if self.router is None else await self.router.position()
 
@@ -293,6 +304,7 @@ class Database:
         """
         if self.state is State.CLOSED:
             self._engines.reopen()
+            self.door.open()
         self.state = State.NEW
         self._watchers.start()
         log_settings(self.name, self.settings)
@@ -320,23 +332,25 @@ class Database:
     def suspend(self) -> None:
         """Hand out no connection until `resume()`, as for a planned failover; call it on the service's event loop.
 
-        Who has a connection keeps it, who asks waits, within `pool_timeout`. Like `resume` and `resize`, it acts on the
-        pool for asyncio. Raises `sqlalchemy.exc.InvalidRequestError` where that is not a `KeeperPool`, and
-        `SettingsRefused` if the URL's driver is not an asyncio one.
+        Who has a connection keeps it, who asks waits, within `pool_timeout`: `def` endpoints before they take a thread.
+        Reads on replicas go on. Raises `sqlalchemy.exc.InvalidRequestError` for a pool that cannot wait: one of your
+        own, or with `pool=null`.
         """
-        self._engines.keeper_pool.suspend()
+        self._engines.suspend()
+        self.door.shut()
 
     def resume(self) -> None:
         """Serve those who wait, in their order, and everybody after them, over new connections: the primary may be
-        another now. With replicas, or several hosts in the URL, it is waited for."""
+        another now. It is waited for: with replicas, several hosts in the URL, or a name that led to one before."""
         self._engines.settle_anew()
-        self._engines.keeper_pool.resume()
+        self._engines.resume()
+        self.door.open()
 
     def resize(self, pool_size: int, max_overflow: int | None = None, min_idle: int | None = None) -> None:
-        """Change the bounds of the pool while it runs.
+        """Change the bounds of the pool for asyncio while it runs.
 
         What is not given stays, and `min_idle` follows `pool_size` down. What is too many closes when it is idle.
-        `settings` go on telling what the service started with.
+        `settings` go on telling what the service started with. Raises `InvalidRequestError` for another kind of pool.
         """
         self._engines.keeper_pool.resize(pool_size, max_overflow, min_idle)
 

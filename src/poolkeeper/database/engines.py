@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from asyncio import Task
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import add
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Engine, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import Pool
 
 from poolkeeper.database.pooler_watch import PoolerWatch
 from poolkeeper.database.read_engine import make_read_only
 from poolkeeper.database.read_session import ReadSession
 from poolkeeper.database.retrying import Retrying
 from poolkeeper.database.sessions import async_makers, sync_makers
+from poolkeeper.database.totals import sum_of_limits, together
 from poolkeeper.engine import (
     Commands,
     ConnectObserver,
@@ -30,13 +30,16 @@ from poolkeeper.engine import (
     build_sync_engine,
 )
 from poolkeeper.errors import ConnectFailed
-from poolkeeper.model import CloseReason, PoolSnapshot, Report
+from poolkeeper.model import PoolSnapshot, Report
 from poolkeeper.observe import Checkouts, Journal, LagWatch, ObservedPool, ThreadWatch
 from poolkeeper.observe.recorder import TimesObserver
-from poolkeeper.pool import ON_REPLICA, KeeperPool, Measured, guard_of
+from poolkeeper.pool import ON_REPLICA, KeeperPool, Measured, MeasuredQueuePool, guard_of
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.dsn import Dsn
 from poolkeeper.settings.effective import Kind
+
+# Of a database that was given no name.
+DEFAULT_NAME = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,16 @@ class Engines:
         password: Password | None = None,
     ) -> None:
         self._settings = settings
+        # How the pools made from now on call themselves; that of a service's only database needs no name.
+        self.name = DEFAULT_NAME
         self._routed = routed
         self._on_replica = on_replica
-        self.pooler = PoolerWatch(settings)
+        self.pooler = PoolerWatch(settings, self._unpooled_leaving_nothing)
         self._observer = self.pooler.hearing(observer)
         self._session_class = session_class
         self._passwords = None if password is None else Passwords(password, settings.connect_timeout)
         self._expected: set[Kind] = set()
+        self._is_suspended = False
         self.lag = LagWatch()
         self.thread_watch = ThreadWatch()
         # Writes down what goes wrong in the pools made from now on.
@@ -94,8 +100,11 @@ class Engines:
         self.times: Callable[[], TimesObserver | None] = lambda: None
         self.pooled: list[PooledEngine] = []
         # Of these engines; those that are made to look at the URL's own host stay with it.
+        is_elsewhere_possible = routed or len(settings.url.addresses) > 1
         self.destination = (
-            None if on_replica else Destination(is_elsewhere_possible=routed or len(settings.url.addresses) > 1)
+            None
+            if on_replica
+            else Destination(is_elsewhere_possible=is_elsewhere_possible, patience=settings.connect_grace)
         )
 
     def expect(self, kind: Kind) -> None:
@@ -105,7 +114,11 @@ class Engines:
     @cached_property
     def asyncio(self) -> AsyncEngine:
         engine, commands = build_async_engine(
-            self._settings, self._observer, destination=self.destination, passwords=self._passwords
+            self._settings,
+            self._observer,
+            pool_name=self._pool_name,
+            destination=self.destination,
+            passwords=self._passwords,
         )
         self.pooled.append(PooledEngine(engine.sync_engine, commands, self._observed(engine.sync_engine)))
         if isinstance(pool := engine.sync_engine.pool, KeeperPool | Measured):
@@ -115,15 +128,25 @@ class Engines:
     @cached_property
     def threads(self) -> Engine:
         engine, commands = build_sync_engine(
-            self._settings, self._observer, destination=self.destination, passwords=self._passwords
+            self._settings,
+            self._observer,
+            pool_name=self._pool_name,
+            destination=self.destination,
+            passwords=self._passwords,
         )
         self.pooled.append(PooledEngine(engine, commands, self._observed(engine)))
         if isinstance(pool := engine.pool, Measured):
             pool.reporter = self.reporter
         return engine
 
+    @property
+    def _pool_name(self) -> str | None:
+        return None if self.name == DEFAULT_NAME else self.name
+
     def _observed(self, engine: Engine) -> ObservedPool:
         self.pooler.watch(engine)
+        if self._is_suspended:
+            _suspendable(engine.pool).suspend()
         observed = ObservedPool(engine, self.lag, self.thread_watch)
         observed.recorder.times = self.times()
         if (journal := self.journal) is not None:
@@ -135,15 +158,20 @@ class Engines:
     def asyncio_reader(self) -> AsyncEngine:
         """The engine of read sessions, on the same pool."""
         reader = self.asyncio.execution_options(**{ON_REPLICA: self._on_replica})
-        make_read_only(reader.sync_engine)
+        make_read_only(reader.sync_engine, by_server=self._enforced_by_server)
         return reader
 
     @cached_property
     def threads_reader(self) -> Engine:
         """The same for threads."""
         reader = self.threads.execution_options(**{ON_REPLICA: self._on_replica})
-        make_read_only(reader)
+        make_read_only(reader, by_server=self._enforced_by_server)
         return reader
+
+    @property
+    def _enforced_by_server(self) -> bool:
+        # A replica does it unasked, in one round trip.
+        return self._settings.enforce_read_only == "server" and not self._on_replica
 
     def reader(self, kind: Kind) -> Engine:
         """The engine of read sessions of this kind, in its synchronous face."""
@@ -160,12 +188,31 @@ class Engines:
     def thread_makers(self) -> tuple[sessionmaker[Session], sessionmaker[ReadSession]]:
         return sync_makers(self.threads, self.threads_reader, routed=self._routed, retrying=self.retrying)
 
+    def suspend(self) -> None:
+        """Hand out no connections until `resume()`, of engines that are made meanwhile neither. On the event loop.
+
+        Raises `InvalidRequestError` for a pool that cannot wait, and suspends none then.
+        """
+        self.working()
+        for pooled in self.pooled:
+            _suspendable(pooled.engine.pool)
+        self._is_suspended = True
+        for pooled in self.pooled:
+            _suspendable(pooled.engine.pool).suspend()
+
+    def resume(self) -> None:
+        """Serve those who wait, and everybody after them. Raises as `suspend()`."""
+        self.working()
+        self._is_suspended = False
+        for pooled in self.pooled:
+            _suspendable(pooled.engine.pool).resume()
+
     @property
     def keeper_pool(self) -> KeeperPool:
         """The pool for asyncio. Raises `InvalidRequestError` where it is one of SQLAlchemy's."""
         pool = self.asyncio.sync_engine.pool
         if not isinstance(pool, KeeperPool):
-            raise exc.InvalidRequestError(f"{type(pool).__name__} can neither be suspended nor resized")
+            raise exc.InvalidRequestError(f"{type(pool).__name__} cannot be resized")
         return pool
 
     def working(self) -> tuple[AsyncEngine | Engine, Commands]:
@@ -183,22 +230,27 @@ class Engines:
 
     def unpooled(self) -> tuple[AsyncEngine | Engine, Commands]:
         """An engine of the same kind that keeps no connections, for looking at the database past the pool."""
-        return self._unpooled(self._observer, self.destination)
+        return self._unpooled(self._settings, self._observer, self.destination)
 
     def unpooled_at_home(self) -> tuple[AsyncEngine | Engine, Commands]:
         """The same for the URL's own host, wherever the others lead."""
-        return self._unpooled(self._heard_at_home, None)
+        return self._unpooled(self._settings, self._heard_at_home, None)
+
+    def _unpooled_leaving_nothing(self) -> tuple[AsyncEngine | Engine, Commands]:
+        """The same without prepared statements, for a pooler's shared connections; how its connects end is nobody's
+        news."""
+        return self._unpooled(replace(self._settings, pooler="transaction"), lambda _failure: None, self.destination)
 
     def _heard_at_home(self, failure: ConnectFailed | None) -> None:
         if self.destination is None or not self.destination.has_moved:
             self._observer(failure)
 
     def _unpooled(
-        self, observer: ConnectObserver, destination: Destination | None
+        self, settings: EffectiveSettings, observer: ConnectObserver, destination: Destination | None
     ) -> tuple[AsyncEngine | Engine, Commands]:
         engine, _ = self.working()
         build = build_async_engine if isinstance(engine, AsyncEngine) else build_sync_engine
-        return build(self._settings, observer, pooled=False, destination=destination, passwords=self._passwords)
+        return build(settings, observer, pooled=False, destination=destination, passwords=self._passwords)
 
     def move(self, url: Dsn | None, *, cut_off: bool) -> None:
         """Lead to the host of this URL from now on; None is the own one. On the event loop of the engines.
@@ -217,7 +269,7 @@ class Engines:
     def settle_anew(self) -> None:
         """Connect anew, and to a host that takes writes where there may be another that does. From any thread."""
         if self.destination is not None:
-            self.destination.insist()
+            self.destination.settle_anew()
         self.renew()
 
     def renew(self) -> None:
@@ -232,14 +284,14 @@ class Engines:
     def exhausted(self) -> bool:
         """Whether every connection that may be open is in use."""
         counts = [pooled.checkouts.counts() for pooled in self.pooled]
-        limit = _sum(pool.capacity for pool in counts)
+        limit = sum_of_limits(pool.capacity for pool in counts)
         idle, in_use = sum(pool.idle for pool in counts), sum(pool.in_use for pool in counts)
         return bool(counts) and idle == 0 and limit is not None and in_use >= limit
 
     def snapshot(self, name: str) -> PoolSnapshot:
         """The numbers of all pools of this database as one."""
         pools = [pooled.observed.snapshot(name) for pooled in self.pooled]
-        return _together(pools) if pools else self._unused(name)
+        return together(pools) if pools else self._unused(name)
 
     def _unused(self, name: str) -> PoolSnapshot:
         settings, now = self._settings, time.monotonic()
@@ -290,7 +342,10 @@ class Engines:
 
     def reopen(self) -> None:
         """Give out connections again after `dispose()`."""
+        self._is_suspended = False
         for pooled in self.pooled:
+            if isinstance(pool := pooled.engine.pool, MeasuredQueuePool):
+                pool.resume()
             if pooled.keeper_pool is not None:
                 # A drained pool stays closed; the engine gets another.
                 pooled.engine.dispose()
@@ -310,42 +365,7 @@ class Engines:
                 await pool.drain(0)
 
 
-def _together(pools: list[PoolSnapshot]) -> PoolSnapshot:
-    """Several pools of one database as one."""
-    if len(pools) == 1:
-        return pools[0]
-    first = pools[0]
-    troubles = [pool.connect_trouble for pool in pools if pool.connect_trouble is not None]
-    return PoolSnapshot(
-        name=first.name,
-        capacity=_sum(pool.capacity for pool in pools),
-        in_use=sum(pool.in_use for pool in pools),
-        idle=sum(pool.idle for pool in pools),
-        waiting=sum(pool.waiting for pool in pools),
-        connecting=sum(pool.connecting for pool in pools),
-        checking=sum(pool.checking for pool in pools),
-        opened=sum(pool.opened for pool in pools),
-        closed=dict(sum((Counter(pool.closed) for pool in pools), Counter[CloseReason]())),
-        holders=tuple(sorted((held for pool in pools for held in pool.holders), key=lambda held: -held.seconds)),
-        at=first.at,
-        pool_size=_sum(pool.pool_size for pool in pools),
-        min_idle=sum(pool.min_idle for pool in pools),
-        pool_timeout=first.pool_timeout,
-        pool_recycle=first.pool_recycle,
-        oldest_waiter=max((pool.oldest_waiter for pool in pools if pool.oldest_waiter is not None), default=None),
-        totals=reduce(add, (pool.totals for pool in pools)),
-        timings=reduce(add, (pool.timings for pool in pools)),
-        loop_lag=first.loop_lag,
-        deadlocks=reduce(add, (pool.deadlocks for pool in pools)),
-        threads=first.threads,
-        pools=first.pools,
-        connect_trouble=max(troubles, key=lambda trouble: trouble.seconds, default=None),
-        unknown=frozenset[str]().union(*(pool.unknown for pool in pools)),
-    )
-
-
-def _sum(limits: Iterable[int | None]) -> int | None:
-    """None where one of them has no limit."""
-    known = list(limits)
-    numbers = [limit for limit in known if limit is not None]
-    return sum(numbers) if len(numbers) == len(known) else None
+def _suspendable(pool: Pool) -> KeeperPool | MeasuredQueuePool:
+    if isinstance(pool, KeeperPool | MeasuredQueuePool):
+        return pool
+    raise exc.InvalidRequestError(f"{type(pool).__name__} cannot be suspended")

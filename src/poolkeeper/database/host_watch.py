@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from poolkeeper.errors import CommandTimeout, ConnectFailed, ConnectFailure
 from poolkeeper.model import HostState
 from poolkeeper.server import KeptConnection, look_at_host, problem_of
 from poolkeeper.server.sampler import Unpooled
@@ -32,6 +33,8 @@ class HostWatch:
         self._wake: asyncio.Event | None = None
         self._waiters: list[asyncio.Future[HostState | None]] = []
         self._hurried_until = 0.0
+        # Whether nothing came back in time at the latest look, not even a refusal.
+        self.is_silent = False
 
     def start(self) -> None:
         """Look now and from now on, on the running event loop."""
@@ -82,8 +85,10 @@ class HostWatch:
         try:
             try:
                 state, problem = await self._connection.ask(look_at_host), None
+                self.is_silent = False
             except Exception as error:
                 state, problem = None, problem_of(error)
+                self.is_silent = _is_silence(error)
             self._heard(state, problem)
         except BaseException:
             _resolve(asking, None)
@@ -107,6 +112,11 @@ class HostWatch:
     def _answer(self, state: HostState | None) -> None:
         asking, self._waiters = self._waiters, []
         _resolve(asking, state)
+
+
+def _is_silence(error: Exception) -> bool:
+    is_timeout = isinstance(error, ConnectFailed) and error.reason is ConnectFailure.TIMEOUT
+    return is_timeout or isinstance(error, TimeoutError | CommandTimeout)
 
 
 def _resolve(waiters: list[asyncio.Future[HostState | None]], state: HostState | None) -> None:

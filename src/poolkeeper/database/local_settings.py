@@ -45,7 +45,8 @@ class SetLocal:
     def _require_postgresql(self) -> None:
         if self._dialect != "postgresql":
             raise exc.InvalidRequestError(
-                f"set_local needs PostgreSQL: {self._dialect} has no settings that end with a transaction"
+                f"set_local needs PostgreSQL: {self._dialect} has no settings that end with a transaction. What is SET "
+                "there stays on the connection for the next request; pass the value to each statement as a parameter"
             )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from poolkeeper.database.engines import Engines
 from poolkeeper.database.host_watch import HostWatch
 from poolkeeper.database.replica_host import ReplicaHost
+from poolkeeper.database.silence import Silence
 from poolkeeper.model import HostState, Role
 from poolkeeper.policy import PositionLog, Primacy
 from poolkeeper.settings import EffectiveSettings
@@ -19,10 +20,7 @@ CONFIGURED = "primary"
 
 
 class Primary:
-    """Looks at the configured host, hears what is found at the others, and leads the engines to the one that writes.
-
-    Servers that do not say reliably whether they are replicas (MySQL) move nothing.
-    """
+    """Looks at the configured host, hears what is found at the others, and leads the engines to the one that writes."""
 
     def __init__(
         self,
@@ -38,10 +36,10 @@ class Primary:
         # What the host that is the primary says it is.
         self.role: Role | None = None
         self._database, self._engines, self._positions = name, engines, positions
-        self._can_move = settings.url.dialect == "postgresql"
-        self._primacy = Primacy(CONFIGURED)
+        self._primacy = Primacy(CONFIGURED, must_see=settings.url.dialect != "postgresql")
         self._hosts: dict[str, ReplicaHost] = {}
         self._answers: dict[str, bool] = {}
+        self._silence = Silence(name, lambda: engines.pooled)
         self._own_watch = HostWatch(
             name(), engines.unpooled_at_home, self._looked, every=every, timeout=settings.health_timeout
         )
@@ -64,8 +62,8 @@ class Primary:
         """Look no more. Connections go on leading where they do."""
         await self._own_watch.stop()
 
-    def failed(self) -> None:
-        """A connect failed, or a write was refused: look at once. From any thread."""
+    def look_soon(self) -> None:
+        """It may be another by now: look at all hosts at once. From any thread."""
         self._own_watch.soon()
         for host in tuple(self._hosts.values()):
             host.watch.soon()
@@ -80,9 +78,12 @@ class Primary:
 
     def _note(self, name: str, state: HostState | None) -> None:
         self._answers[name] = state is not None
-        if self._can_move and self._primacy.heard(name, state, time.monotonic()):
+        if self._primacy.heard(name, state, time.monotonic()):
             self._move()
-        if name != self.name or state is None:
+        if name != self.name:
+            return
+        self._silence.heard(nothing=self.watch.is_silent)
+        if state is None:
             return
         self.role = state.role
         if state.role is Role.PRIMARY and state.position is not None:
@@ -90,6 +91,7 @@ class Primary:
 
     def _move(self) -> None:
         before = self.name
+        self._silence.forget()
         self.host = self._hosts.get(self._primacy.name)
         there = None if self.host is None else self.host.settings.url
         self._engines.move(there, cut_off=not self._answers.get(before, False))

@@ -16,12 +16,16 @@ from poolkeeper.errors import ReadOnlySession
 _AUTOCOMMIT_IS_FREE = frozenset({"postgresql", "sqlite"})
 
 
-def make_read_only(engine: Engine) -> None:
+def make_read_only(engine: Engine, *, by_server: bool = False) -> None:
     """Make this engine read: autocommit where it costs nothing, and `ReadOnlySession` for whatever is not a read.
 
-    `engine` shares its pool with the engine for writing; `Engine.execution_options()` makes such a copy.
+    With `by_server` the server refuses what cannot be seen here, such as a function that writes: each session is a READ
+    ONLY transaction of PostgreSQL's. `engine` shares its pool with the engine for writing;
+    `Engine.execution_options()` makes such a copy.
     """
-    if engine.dialect.name in _AUTOCOMMIT_IS_FREE:
+    if by_server:
+        event.listen(engine, "engine_connect", _switch_to_read_only)
+    elif engine.dialect.name in _AUTOCOMMIT_IS_FREE:
         event.listen(engine, "engine_connect", _switch_to_autocommit)
     event.listen(engine, "before_cursor_execute", _refuse_writes)
 
@@ -32,12 +36,20 @@ def refuse_flushes(session_class: type[Session]) -> None:
 
 
 def _switch_to_autocommit(connection: Connection) -> None:
+    _switch(connection, isolation_level="AUTOCOMMIT")
+
+
+def _switch_to_read_only(connection: Connection) -> None:
+    _switch(connection, postgresql_readonly=True)
+
+
+def _switch(connection: Connection, **options: Any) -> None:
     if IN_TRANSACTION in connection.get_execution_options():
         return
     # Not as an option of the engine: psycopg awaits here, and SQLAlchemy loses the connection of a checkout that is
     # cancelled at that moment to the garbage collector.
     try:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execution_options(**options)
     except BaseException:
         connection.invalidate()
         connection.close()

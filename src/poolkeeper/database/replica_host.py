@@ -11,6 +11,7 @@ from poolkeeper.database.connectivity import Connectivity
 from poolkeeper.database.engines import Engines
 from poolkeeper.database.host_watch import HostWatch
 from poolkeeper.database.replicas import PlannedReplica
+from poolkeeper.database.silence import Silence
 from poolkeeper.errors import ConnectFailed
 from poolkeeper.model import HostState, PoolSnapshot, ReplicaView, Standing
 from poolkeeper.observe import Journal
@@ -45,6 +46,7 @@ class ReplicaHost:
         self.watch = HostWatch(
             self.full_name, self.engines.unpooled, self._heard, every=every, timeout=planned.settings.health_timeout
         )
+        self._silence = Silence(lambda: self.full_name, lambda: self.engines.pooled)
         self.standing = Standing.UNKNOWN
         self.sessions: set[object] = set()
         self.conflicts = self.moved = self.turn = 0
@@ -125,6 +127,10 @@ class ReplicaHost:
             return self._lag.seconds
         return None if self._state is None else self._state.lag
 
+    @property
+    def _stopped(self) -> str:
+        return " and has stopped to follow" if self._state is not None and self._state.stopped else ""
+
     def _connected(self, failure: ConnectFailed | None) -> None:
         self.connectivity.report(failure)
         if failure is not None:
@@ -132,25 +138,22 @@ class ReplicaHost:
 
     def _heard(self, state: HostState | None, problem: str | None) -> None:
         self._state, self.problem, self._is_doubted = state, problem, False
+        self._silence.heard(nothing=self.watch.is_silent)
         position = None if state is None else state.position
         self._lag = None if position is None else self._positions.lag_of(position, time.monotonic())
-        before, self.standing = self.standing, self._judged(state)
+        before, self.standing = self.standing, standing_of(state, self._lag, self._bounds, self.standing)
         if before is not self.standing:
             self._tell(before)
         self._news(self, state)
-
-    def _judged(self, state: HostState | None) -> Standing:
-        is_postgresql = self.settings.url.dialect == "postgresql"
-        return standing_of(state, self._lag, self._bounds, self.standing, must_recover=is_postgresql)
 
     def _tell(self, before: Standing) -> None:
         if self.standing is Standing.READY:
             log.info("%s: gets reads", self.full_name)
             return
         why = {
-            Standing.LAGGING: f"it is {_behind(self._lag, self._seconds)} behind",
+            Standing.LAGGING: f"it is {_behind(self._lag, self._seconds)} behind{self._stopped}",
             Standing.UNREACHABLE: self.problem,
-            Standing.NOT_A_REPLICA: "it is not in recovery: it has been promoted, or never was a replica",
+            Standing.NOT_A_REPLICA: "it follows nobody: it has been promoted, or never was a replica",
         }.get(self.standing, "")
         level = logging.WARNING if before in {Standing.READY, Standing.UNKNOWN} else logging.INFO
         log.log(level, "%s: gets no reads: %s", self.full_name, why)
@@ -160,4 +163,4 @@ def _behind(lag: Lag | None, seconds: float | None) -> str:
     if lag is None:
         return "an unknown time" if seconds is None else f"{seconds:.1f} s"
     time_behind = f"{lag.seconds:.1f} s" if lag.is_known else "an unknown time"
-    return f"{time_behind} and {lag.size} bytes"
+    return time_behind if lag.size is None else f"{time_behind} and {lag.size} bytes"

@@ -63,7 +63,7 @@ def with_replicas(
         return url if isinstance(url, DatabaseSettings) else DatabaseSettings(url, **settings)
     urls = [replica.url if isinstance(replica, Replica) else replica for replica in replicas]
     if isinstance(url, DatabaseSettings):
-        return url.elsewhere(url.url, **settings, replica_urls=urls)
+        return url.elsewhere(url.url, **{"replica_weights": url.replica_weights, **settings}, replica_urls=urls)
     return DatabaseSettings(url, **settings, replica_urls=urls)
 
 
@@ -77,8 +77,11 @@ def planned(
 
     Raises `SettingsRefused` for what cannot be, and `ValueError` for two of the same name.
     """
+    hosts = replicas or primary.replica_urls
+    weights = primary.replica_weights or (1.0,) * len(hosts)
     told = [
-        replica if isinstance(replica, Replica) else Replica(replica) for replica in replicas or primary.replica_urls
+        replica if isinstance(replica, Replica) else Replica(replica, weight=weight)
+        for replica, weight in zip(hosts, weights, strict=True)
     ]
     found = tuple(_plan(given, replica, number, password) for number, replica in enumerate(told, 1))
     if len({replica.name for replica in found}) < len(found):

@@ -103,8 +103,8 @@ class Course:
             retrying.begin()
 
     def asking(self) -> Course:
-        """The attempts to look whether the work was done, with the same deadline."""
-        return Course(self._retrying, None, self._until, is_read=True)
+        """The attempts to look whether the work was done: no fewer, and with the same deadline."""
+        return Course(self._retrying, max(self._attempts, self._retrying.attempts), self._until, is_read=True)
 
     def after(self, error: Exception, attempt: Attempt, *, has_check: bool) -> tuple[float | None, bool]:
         """What follows an attempt that failed.

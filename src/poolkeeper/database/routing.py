@@ -20,7 +20,7 @@ from poolkeeper.database.read_session import ROUTE
 from poolkeeper.database.replica_host import ReplicaHost
 from poolkeeper.database.replicas import PlannedReplica
 from poolkeeper.database.route import Route
-from poolkeeper.model import HostState, Position, ReplicaView
+from poolkeeper.model import HostState, Place, Position, ReplicaView, Standing
 from poolkeeper.policy import Bounds, PositionLog, choose, worth_waiting
 from poolkeeper.settings import EffectiveSettings
 from poolkeeper.settings.effective import Kind
@@ -60,7 +60,7 @@ class Router:
             for replica in replicas
         )
         if primary.destination is not None:
-            primary.destination.on_refusal = self.primary.failed
+            primary.destination.on_doubt = self.primary.look_soon
         for host in self.hosts:
             host.engines.lag = primary.lag
 
@@ -107,6 +107,11 @@ class Router:
         """Note that the service is going to use engines of this kind."""
         for host in self.hosts:
             host.engines.expect(kind)
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether some replica gets reads."""
+        return any(host.standing is Standing.READY for host in self.hosts)
 
     def views(self) -> tuple[ReplicaView, ...]:
         """Every replica now."""
@@ -174,20 +179,23 @@ class Router:
     def _at_once(self, route: Route, needed: Position) -> ReplicaHost | None:
         return self._chosen(route, needed.log) if needed.until is None else None
 
-    async def _awaited(self, route: Route, log: int) -> ReplicaHost | None:
+    async def _awaited(self, route: Route, log: Place) -> ReplicaHost | None:
         """The first that has replayed so much, in time."""
         seconds = self._settings.replica_wait
         names = worth_waiting((host.candidate for host in self._hosts_for(route)), seconds)
-        for host in self.hosts:
-            if host.name in names:
-                host.watch.hurry(seconds)
+        hopeful = [host for host in self.hosts if host.name in names]
+        for host in hopeful:
+            host.watch.hurry(seconds)
         found, end = None, time.monotonic() + seconds
-        while names and found is None and (left := end - time.monotonic()) > 0:
+        while found is None and (left := end - time.monotonic()) > 0:
+            # One that stopped to follow, or went away, will not make it.
+            if all(host.candidate.standing is not Standing.READY for host in hopeful):
+                break
             await self._news(left)
             found = self._chosen(route, log)
         return found
 
-    def _chosen(self, route: Route, log: int | None) -> ReplicaHost | None:
+    def _chosen(self, route: Route, log: Place | None) -> ReplicaHost | None:
         best = choose((host.candidate for host in self._hosts_for(route)), log)
         if best is None:
             return None

@@ -25,7 +25,7 @@ class Telemetry:
     """
 
     def __init__(self, name: str, source: Callable[[], PoolSnapshot]) -> None:
-        self._name, self._source = name, source
+        self.name, self._source = name, source
         self._registration: Registration | None = None
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class Telemetry:
             if self._registration is None and is_measured():
                 self._registration = register([self._source])
         except Exception:
-            log.exception("%s: OpenTelemetry fails; the pool is not exported", self._name)
+            log.exception("%s: OpenTelemetry fails; the pool is not exported", self.name)
 
     def stop(self) -> None:
         """Export no more; the SDK may live on, and keeps nothing of ours. Safe to call twice."""
@@ -53,7 +53,7 @@ class Telemetry:
         except ImportError:
             return None
         try:
-            return observer_for(self._name)
+            return observer_for(self.name)
         except Exception:
-            log.exception("%s: OpenTelemetry fails; no times are recorded", self._name)
+            log.exception("%s: OpenTelemetry fails; no times are recorded", self.name)
             return None

@@ -33,12 +33,17 @@ class Watchers:
         engines.reporter, engines.journal = self.explaining.report, self._journal
         engines.times = self._telemetry.times
 
+    def call(self, name: str) -> None:
+        """Tell of the database under this name from now on."""
+        self._journal.name = self._telemetry.name = name
+
     def start(self) -> None:
         """Begin to look, on the running event loop."""
         self._engines.watch_loop()
         self.explaining.start()
         self._journal.start()
         self._telemetry.start()
+        self._engines.pooler.start()
         self._engines.tell_times()
 
     async def stop(self) -> None:
@@ -46,4 +51,5 @@ class Watchers:
         self._journal.stop()
         self._telemetry.stop()
         self._engines.forget_loop()
+        await self._engines.pooler.stop()
         await self.explaining.stop()

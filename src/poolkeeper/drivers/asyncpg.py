@@ -93,6 +93,9 @@ class Asyncpg:
             getattr(told, "in_hot_standby", None), getattr(told, "default_transaction_read_only", None)
         )
 
+    def idle_cut_of(self, driver_connection: Any) -> float | None:  # noqa: ARG002
+        return None
+
 
 async def _connect(plain: Any, seconds: float, *args: Any, **kwargs: Any) -> Any:
     """The first host that fits, in the order given. One that is silent takes its share of `seconds` and no more."""

@@ -101,6 +101,13 @@ class Driver(Protocol):
         """
         ...
 
+    def idle_cut_of(self, driver_connection: Any) -> float | None:
+        """After how many seconds without a command the server ends this session, as it told when it was opened.
+
+        No I/O; None where it tells nothing. MySQL's `wait_timeout` is that, of which each session has its own.
+        """
+        ...
+
 
 def own_arguments(url: URL, options: ConnectOptions, ours: Mapping[str, Any]) -> dict[str, Any]:
     """Our arguments without those that the URL gives, then the user's, which win."""

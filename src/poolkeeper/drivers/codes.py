@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from poolkeeper.facts import sqlstates
 
 _SQLSTATE_LENGTH = 5
+_LOGINS_FAIL = ("server_login_retry", "server login has been failing")
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
@@ -99,6 +100,14 @@ def is_pooler_timeout(error: BaseException) -> bool:
     Its SQLSTATE is that of a broken protocol, so its message decides; asyncpg keeps only that.
     """
     return any("query_wait_timeout" in str(link) for link in chain_of(error))
+
+
+def is_server_away_from_pooler(error: BaseException) -> bool:
+    """Whether PgBouncer cannot log in to the server behind it, and told a client so that wanted a server connection.
+
+    It does so before anything is sent to a server, and without another attempt for `server_login_retry`.
+    """
+    return any(text in str(link) for link in chain_of(error) for text in _LOGINS_FAIL)
 
 
 def is_lock_timeout(error: BaseException) -> bool:

@@ -9,7 +9,12 @@ from poolkeeper.facts import sqlstates
 
 _OPTION_PREVENTS = 1290
 _GONE_STATES = sqlstates.STARTING_OR_STOPPING.value | sqlstates.SESSION_ENDED.value
-_GONE_NUMBERS = sqlstates.MYSQL_CONNECTION_LOST.value | sqlstates.MYSQL_STOPPING.value | sqlstates.MYSQL_KILLED.value
+_GONE_NUMBERS = (
+    sqlstates.MYSQL_CONNECTION_LOST.value
+    | sqlstates.MYSQL_STOPPING.value
+    | sqlstates.MYSQL_KILLED.value
+    | sqlstates.MYSQL_SILENT_TOO_LONG.value
+)
 
 
 class Evidence(Enum):

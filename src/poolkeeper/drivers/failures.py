@@ -23,6 +23,7 @@ _BY_NUMBER = {
     **dict.fromkeys(sqlstates.MYSQL_STOPPING.value, ConnectFailure.STARTING_OR_STOPPING),
     **dict.fromkeys(sqlstates.MYSQL_UNKNOWN_HOST.value, ConnectFailure.DNS),
     **dict.fromkeys(sqlstates.MYSQL_TLS.value, ConnectFailure.TLS),
+    **dict.fromkeys(sqlstates.MYSQL_READ_ONLY.value, ConnectFailure.READ_ONLY),
 }
 _BY_ERRNO = {
     errno.ECONNREFUSED: ConnectFailure.REFUSED,

@@ -53,6 +53,9 @@ class Generic:
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 
+    def idle_cut_of(self, driver_connection: Any) -> float | None:  # noqa: ARG002
+        return None
+
     def abort(self, driver_connection: Any) -> None:
         for name in ("terminate", "abort"):
             end: Callable[[], object] | None = getattr(driver_connection, name, None)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Dialect, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
 from poolkeeper.drivers.mysql_session import (
+    ASK_IDLE_CUT,
+    has_ended,
+    idle_cut_of,
+    note_end,
+    note_idle_cut,
     session_number,
     session_setting,
     timed_out,
@@ -22,6 +28,33 @@ from poolkeeper.drivers.mysql_session import (
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import forsake, release
 from poolkeeper.drivers.sockets import keep_alive
+
+
+def _raw_of(dbapi_connection: Any) -> Any:
+    found = dbapi_connection.driver_connection
+    # A detached proxy knows only the adapter.
+    return dbapi_connection.dbapi_connection.driver_connection if found is None else found
+
+
+def _send_no_rollback_twice(dialect: Dialect) -> None:
+    """A session that is closed rolls back, and then its connection once more: each costs a round trip here."""
+    begin, commit, rollback = dialect.do_begin, dialect.do_commit, dialect.do_rollback
+
+    def do_begin(dbapi_connection: Any) -> None:
+        note_end(_raw_of(dbapi_connection), ended=False)
+        begin(dbapi_connection)
+
+    def do_commit(dbapi_connection: Any) -> None:
+        commit(dbapi_connection)
+        note_end(_raw_of(dbapi_connection))
+
+    def do_rollback(dbapi_connection: Any) -> None:
+        if not has_ended(_raw_of(dbapi_connection)):
+            rollback(dbapi_connection)
+            note_end(_raw_of(dbapi_connection))
+
+    for wrapped in (do_begin, do_commit, do_rollback):
+        setattr(dialect, wrapped.__name__, wrapped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +76,23 @@ class MysqlAsyncio:
         }
         return own_arguments(self.url, options, ours)
 
-    def attach(self, engine: Engine, options: ConnectOptions) -> None:
-        """Nothing is left to do."""
+    def attach(self, engine: Engine, options: ConnectOptions) -> None:  # noqa: ARG002
+        dialect = engine.dialect
+        _send_no_rollback_twice(dialect)
+        for name in ("do_close", "do_terminate"):
+            setattr(dialect, name, self._leaving_nothing(getattr(dialect, name)))
+
+    def _leaving_nothing(self, say_goodbye: Callable[[Any], None]) -> Callable[[Any], None]:
+        def close(dbapi_connection: Any) -> None:
+            raw = _raw_of(dbapi_connection)
+            try:
+                # To a peer that is gone uvloop refuses to write, with an error that SQLAlchemy does not expect.
+                if not self.is_closed(raw):
+                    say_goodbye(dbapi_connection)
+            finally:
+                raw.close()
+
+        return close
 
     def socket_of(self, driver_connection: Any) -> int | None:
         transport = self._transport(driver_connection)
@@ -69,8 +117,8 @@ class MysqlAsyncio:
             # Their finalisers close what is still there, with a loop that is not.
             driver_connection._writer = None
 
-    def is_in_transaction(self, driver_connection: Any) -> bool:  # noqa: ARG002
-        return True
+    def is_in_transaction(self, driver_connection: Any) -> bool:
+        return not has_ended(driver_connection)
 
     def backend_of(self, driver_connection: Any) -> int | None:
         return session_number(driver_connection)
@@ -80,6 +128,9 @@ class MysqlAsyncio:
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
+
+    def idle_cut_of(self, driver_connection: Any) -> float | None:
+        return idle_cut_of(driver_connection)
 
     @abstractmethod
     def _transport(self, driver_connection: Any) -> Any:
@@ -112,6 +163,10 @@ class MysqlAsyncio:
             keep_alive(self.socket_of(connection), options.tcp_keepalive)
             if (setting := session_setting(options)) is not None:
                 await connection.query(setting)
+            # The user's own class of cursors may answer with anything.
+            async with connection.cursor(import_module(f"{self.module}.cursors").Cursor) as cursor:
+                await cursor.execute(ASK_IDLE_CUT)
+                note_idle_cut(connection, *await cursor.fetchone())
         except BaseException:
             self.abort(connection)
             connection.close()

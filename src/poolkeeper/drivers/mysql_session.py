@@ -8,6 +8,9 @@ from poolkeeper.drivers.base import ConnectOptions, milliseconds
 
 CANNOT_CONNECT = 2003
 TLS_ERROR = 2026
+# Its own, which is `interactive_timeout` for a client that calls itself interactive. A later SET GLOBAL does not change
+# it.
+ASK_IDLE_CUT = "SELECT @@SESSION.wait_timeout"
 # SERVER_STATUS_IN_TRANS of the protocol.
 _IN_TRANSACTION = 1
 
@@ -22,6 +25,34 @@ def session_setting(options: ConnectOptions) -> str | None:
         return None
     limit = milliseconds(options.statement_timeout)
     return f"SET /*M!100101 max_statement_time={limit / 1000:.3f} */ /*!50708 max_execution_time={limit} */"
+
+
+def note_idle_cut(connection: Any, seconds: object) -> None:
+    """Keep with the connection what it answered to `ASK_IDLE_CUT`."""
+    connection.poolkeeper_idle_cut = float(str(seconds))
+
+
+def idle_cut_of(connection: Any) -> float | None:
+    """After how many seconds of silence the server ends this session; None for one that was opened elsewhere."""
+    seconds: float | None = getattr(connection, "poolkeeper_idle_cut", None)
+    return seconds
+
+
+def note_end(connection: Any, *, ended: bool = True) -> None:
+    """Note that the server has answered a COMMIT or ROLLBACK, or that something else may follow now."""
+    connection.poolkeeper_ended = connection.last_usage if ended else None
+
+
+def has_ended(connection: Any) -> bool:
+    """Whether nothing was sent since the server ended the last transaction, by whomever.
+
+    An asyncio driver notes when it last made a cursor, keeps the result of its last command until the next one, and
+    hears of a BEGIN.
+    """
+    ended = getattr(connection, "poolkeeper_ended", None)
+    if ended is None or ended != connection.last_usage:
+        return False
+    return connection._result is None and not connection.server_status & _IN_TRANSACTION
 
 
 def timed_out(options: ConnectOptions) -> tuple[int, str]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from sqlalchemy import exc
 
-from poolkeeper.drivers.codes import ends_no_session, number_of, sqlstate_of
+from poolkeeper.drivers.codes import (
+    ends_no_session,
+    is_pooler_timeout,
+    is_server_away_from_pooler,
+    number_of,
+    sqlstate_of,
+)
 from poolkeeper.drivers.evidence import Evidence, evidence_of
 from poolkeeper.errors import CommandTimeout, CommitRefused, CommitUnknown, ConnectFailed, ConnectFailure
 from poolkeeper.facts import sqlstates
@@ -56,6 +62,11 @@ def _of_statement(error: exc.DBAPIError) -> RetryReason | None:
         return reason
     if evidence_of(error) is Evidence.READ_ONLY:
         return RetryReason.READ_ONLY
+    if is_pooler_timeout(error):
+        # It has waited for long already. Another would only lengthen the queue.
+        return None
+    if is_server_away_from_pooler(error):
+        return RetryReason.UNREACHABLE
     return RetryReason.DISCONNECT if error.connection_invalidated else None
 
 

@@ -99,6 +99,9 @@ class Psycopg:
         told = driver_connection.pgconn.parameter_status
         return takes_no_writes(*(_text(told(name)) for name in (b"in_hot_standby", b"default_transaction_read_only")))
 
+    def idle_cut_of(self, driver_connection: Any) -> float | None:  # noqa: ARG002
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class PsycopgAsync(Psycopg):

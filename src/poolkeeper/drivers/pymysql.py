@@ -11,7 +11,15 @@ from sqlalchemy import URL, Engine
 
 from poolkeeper.drivers.base import ConnectOptions, own_arguments
 from poolkeeper.drivers.deadline import within
-from poolkeeper.drivers.mysql_session import session_number, session_setting, timed_out, transaction_is_open
+from poolkeeper.drivers.mysql_session import (
+    ASK_IDLE_CUT,
+    idle_cut_of,
+    note_idle_cut,
+    session_number,
+    session_setting,
+    timed_out,
+    transaction_is_open,
+)
 from poolkeeper.drivers.names import fitting
 from poolkeeper.drivers.orphans import release
 from poolkeeper.drivers.sockets import keep_alive, shut_down
@@ -40,6 +48,9 @@ class Pymysql:
                 keep_alive(self.socket_of(connection), options.tcp_keepalive)
                 if (setting := session_setting(options)) is not None:
                     connection.query(setting)
+                with connection.cursor() as cursor:
+                    cursor.execute(ASK_IDLE_CUT)
+                    note_idle_cut(connection, *cursor.fetchone())
 
             try:
                 within(options.connect_timeout, opened, lambda _late: self.abort(connection))
@@ -82,3 +93,6 @@ class Pymysql:
 
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
+
+    def idle_cut_of(self, driver_connection: Any) -> float | None:
+        return idle_cut_of(driver_connection)

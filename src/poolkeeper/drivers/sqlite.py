@@ -60,6 +60,9 @@ class Pysqlite:
     def refuses_writes(self, driver_connection: Any) -> bool | None:  # noqa: ARG002
         return None
 
+    def idle_cut_of(self, driver_connection: Any) -> float | None:  # noqa: ARG002
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Aiosqlite(Pysqlite):

@@ -20,7 +20,7 @@ from poolkeeper.engine.destination import Destination
 from poolkeeper.engine.lost_answers import tell_lost_answers
 from poolkeeper.engine.passwords import Passwords
 from poolkeeper.model import ClientName
-from poolkeeper.pool import GatedPool, KeeperPool, MeasuredQueuePool, guard
+from poolkeeper.pool import GatedPool, KeeperPool, Measured, MeasuredQueuePool, guard
 from poolkeeper.settings import EffectiveSettings
 
 _OF_KEEPER_POOL = (
@@ -43,20 +43,21 @@ def build_async_engine(
     observer: ConnectObserver,
     *,
     pooled: bool = True,
+    pool_name: str | None = None,
     destination: Destination | None = None,
     passwords: Passwords | None = None,
 ) -> tuple[AsyncEngine, Commands]:
     """An `AsyncEngine` with the bounds, timeouts and guards that the settings ask for.
 
     Nothing is connected yet; `observer` hears how each attempt to connect ends, and `destination` may lead connections
-    to another host than the URL's. `passwords` win over the URL's. Raises `SettingsRefused` for a driver
-    that is not an asyncio one.
+    to another host than the URL's. `passwords` win over the URL's, and errors call the pool by `pool_name`. Raises
+    `SettingsRefused` for a driver that is not an asyncio one.
     """
     settings.require("async")
     url = make_url(settings.url.secret)
     driver = driver_for(url, is_async=True)
     pool = KeeperPool if pooled else NullPool
-    engine = create_async_engine(url, **_engine_arguments(settings, driver, pool))
+    engine = create_async_engine(url, **_engine_arguments(settings, driver, pool, pool_name))
     return engine, _protect(engine.sync_engine, settings, driver, LoopTimers(), observer, destination, passwords)
 
 
@@ -65,6 +66,7 @@ def build_sync_engine(
     observer: ConnectObserver,
     *,
     pooled: bool = True,
+    pool_name: str | None = None,
     destination: Destination | None = None,
     passwords: Passwords | None = None,
 ) -> tuple[Engine, Commands]:
@@ -73,7 +75,7 @@ def build_sync_engine(
     url = make_url(settings.url.secret)
     driver = driver_for(url, is_async=False)
     pool = MeasuredQueuePool if pooled else NullPool
-    engine = create_engine(url, **_engine_arguments(settings, driver, pool))
+    engine = create_engine(url, **_engine_arguments(settings, driver, pool, pool_name))
     if isinstance(engine.pool, MeasuredQueuePool):
         ping_after = settings.ping_after if settings.pool_pre_ping else math.inf
         timeout, jitter = settings.ping_timeout, settings.recycle_jitter
@@ -99,11 +101,14 @@ def _application_name(settings: EffectiveSettings) -> str:
     return str(ClientName(settings.service or "poolkeeper", socket.gethostname(), os.getpid()))
 
 
-def _engine_arguments(settings: EffectiveSettings, driver: Driver, pool: type[Pool]) -> dict[str, Any]:
+def _engine_arguments(
+    settings: EffectiveSettings, driver: Driver, pool: type[Pool], pool_name: str | None
+) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "connect_args": driver.connect_args(connect_options(settings)),
         "echo": settings.echo,
         "echo_pool": settings.echo_pool,
+        "pool_logging_name": pool_name,
         "hide_parameters": settings.hide_parameters,
     }
     kind: type[Pool] = settings.engine_options.get("poolclass") or _kind(settings, pool)  # type: ignore[assignment]
@@ -155,7 +160,7 @@ def _protect(
     if passwords is not None:
         passwords.fill_in(engine.dialect)
     if destination is not None:
-        destination.lead(engine)
+        destination.lead(engine, waits=isinstance(engine.pool, Measured))
     classify_connects(engine.dialect, str(settings.url), observer)
     refuse_lost_commits(engine)
     commands = Commands(driver, timers, settings.command_timeout, ping_timeout=settings.ping_timeout)

@@ -21,6 +21,7 @@ from poolkeeper.errors import CommandTimeout, ConcurrentSessionUse
 
 _STATEMENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 _ENDINGS = ("do_commit", "do_rollback")
+# Some drivers do these without their server.
 _OTHERS = ("set_isolation_level", "reset_isolation_level", "do_close")
 
 
@@ -64,6 +65,8 @@ class Commands:
         self._timeout = timeout
         self._ping_timeout = ping_timeout if timeout is None else min(timeout, ping_timeout)
         self._running: dict[int, list[Command]] = {}
+        # How many commands were answered. Threads may lose some in `+=`, never all.
+        self.answers = 0
 
     def watch(self, engine: Engine) -> None:
         """Wrap the dialect of this engine."""
@@ -72,7 +75,7 @@ class Commands:
         for name in _ENDINGS:
             self._wrap_ending(engine.dialect, name)
         for name in _OTHERS:
-            self._wrap(engine.dialect, name, driver_connection, exclusive=False)
+            self._wrap(engine.dialect, name, driver_connection, exclusive=False, is_answered=False)
         self._wrap(engine.dialect, "do_ping", driver_connection, exclusive=False, timeout=self._ping_timeout)
         event.listen(engine, "after_cursor_execute", self._watch_fetches)
         event.listen(engine, "handle_error", self._translate, retval=True)
@@ -83,8 +86,18 @@ class Commands:
 
     def abort_all(self) -> None:
         """Cut off every connection that awaits an answer. On the engine's event loop, if it has one."""
-        for command in [command for commands in tuple(self._running.values()) for command in commands]:
+        self.abort_those(self.under_way())
+
+    def under_way(self) -> frozenset[Command]:
+        """What awaits an answer now."""
+        return frozenset(command for commands in tuple(self._running.values()) for command in tuple(commands))
+
+    def abort_those(self, commands: frozenset[Command]) -> int:
+        """Cut off the connections of those that still await their answer; returns how many do. As `abort_all()`."""
+        late = commands & self.under_way()
+        for command in late:
             self._driver.abort(command.connection)
+        return len(late)
 
     def cut_off(self, task: asyncio.Task[Any], seconds: float) -> bool:
         """Fail what this task awaits on its connections with `CommandTimeout(seconds)`; False if it awaits nothing.
@@ -120,18 +133,22 @@ class Commands:
         *,
         exclusive: bool,
         timeout: float | None = None,
+        is_answered: bool = True,
     ) -> None:
         method = getattr(dialect, name)
-        begin, end = self._begin, self._end
+        begin, end, answers = self._begin, self._end, int(is_answered)
 
         # No context manager: this surrounds every command of the service.
         def guarded(*args: Any, **kwargs: Any) -> Any:
             command = begin(connection_of(*args, **kwargs), exclusive=exclusive, timeout=timeout)
             try:
-                return method(*args, **kwargs)
+                answer = method(*args, **kwargs)
             except Exception as error:
                 command.mark(error)
                 raise
+            else:
+                self.answers += answers
+                return answer
             finally:
                 end(command)
 
@@ -145,6 +162,8 @@ class Commands:
         except Exception as error:
             command.mark(error)
             raise
+        else:
+            self.answers += 1
         finally:
             self._end(command)
 

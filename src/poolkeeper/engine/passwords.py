@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from poolkeeper.drivers import PasswordError, classify_connect_failure, within
 from poolkeeper.errors import ConnectFailure
@@ -27,12 +28,12 @@ _FIRST_PAUSE = 0.05
 class Passwords:
     """Asks `ask` for the password of each connection. All times are seconds.
 
-    The answer has `timeout`. An async `ask` is awaited on the event loop that connects, or on one of its own where a
-    thread does; any other is called in a thread, so that it may block.
+    Asking and connecting have `timeout` together. An async `ask` is awaited on the event loop that connects, or on one
+    of its own where a thread does; any other is called in a thread, so that it may block.
 
     Role and store never change at the same moment. A refused password, or none, is therefore asked for again, with
-    growing pauses and for `timeout` altogether, while the one before it was good. The first of all gets no grace.
-    Raises `TypeError` for what cannot be called.
+    growing pauses and within that time, while the one before it was good. The first of all gets no grace. Raises
+    `TypeError` for what cannot be called.
     """
 
     def __init__(self, ask: Password, timeout: float) -> None:
@@ -58,7 +59,7 @@ class Passwords:
         end, pause = time.monotonic() + self._timeout, _FIRST_PAUSE
         while True:
             try:
-                connection = attempt(self._asked(is_async))
+                connection = self._until(end, partial(attempt, self._asked(end, is_async)), is_async)
             except Exception as error:
                 if classify_connect_failure(error) is not ConnectFailure.AUTHENTICATION or not self._was_good:
                     raise
@@ -73,9 +74,22 @@ class Passwords:
             await_only(asyncio.sleep(pause)) if is_async else time.sleep(pause)
             pause *= 2
 
-    def _asked(self, is_async: bool) -> str:
+    def _until(self, end: float, attempt: Callable[[], DBAPIConnection], is_async: bool) -> DBAPIConnection:
         try:
-            word = await_only(self._awaited()) if is_async else within(self._timeout, self._blocking, _nothing)
+            if is_async:
+                return await_only(_in_time(_left(end), attempt))
+            return within(_left(end), attempt, lambda late: late.close())
+        except TimeoutError as error:
+            if str(error):
+                raise
+            raise TimeoutError(
+                f"no connection within connect_timeout = {self._timeout:g} s, with asking for the password"
+            ) from error
+
+    def _asked(self, end: float, is_async: bool) -> str:
+        left = _left(end)
+        try:
+            word = await_only(self._awaited(left)) if is_async else within(left, self._blocking, _nothing)
         except TimeoutError:
             raise PasswordError(
                 f"the password callable gave no answer within connect_timeout = {self._timeout:g} s"
@@ -85,8 +99,8 @@ class Passwords:
         # What it is instead may be half of a secret.
         raise PasswordError(f"the password callable returned {_described(word)} where a password was needed")
 
-    async def _awaited(self) -> object:
-        async with asyncio.timeout(self._timeout):
+    async def _awaited(self, seconds: float) -> object:
+        async with asyncio.timeout(seconds):
             try:
                 if _is_async(self._ask):
                     return await cast("Awaitable[object]", self._ask())
@@ -101,6 +115,15 @@ class Passwords:
             return asyncio.run(_waited_for(answer)) if inspect.isawaitable(answer) else answer
         except Exception as error:
             raise _failed(error) from error
+
+
+def _left(end: float) -> float:
+    return max(0.0, end - time.monotonic())
+
+
+async def _in_time(seconds: float, attempt: Callable[[], T]) -> T:
+    async with asyncio.timeout(seconds):
+        return await greenlet_spawn(attempt)
 
 
 def _is_async(ask: Password) -> bool:

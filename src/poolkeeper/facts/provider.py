@@ -44,6 +44,11 @@ class Provider:
         return f"<Provider {self.name}>"
 
     @property
+    def is_pgbouncer(self) -> bool:
+        """Whether it is a PgBouncer whose mode only its operator knows, who may have named another."""
+        return self.pooler is not None and (self.name.startswith("pgbouncer") or not self.pooler_sure)
+
+    @property
     def mode(self) -> Pooler:
         """How connections are shared before the server: not at all, per session, or per transaction."""
         return "none" if self.pooler is None else self.pooler.value

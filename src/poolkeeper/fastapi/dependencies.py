@@ -50,8 +50,9 @@ class SessionDependencies:
 
     async def sync_read(self, connection: HTTPConnection) -> AsyncIterator[Session]:
         _refuse_stream(connection)
-        reading = self._database.sync_read_session(owner=_OWNER)
-        async with self._database.door.passed(), _ended_in_a_thread(reading) as session:
+        reading, router = self._database.sync_read_session(owner=_OWNER), self._database.router
+        elsewhere = router is not None and router.has_replica
+        async with self._database.door.passed(even_shut=elsewhere), _ended_in_a_thread(reading) as session:
             yield session
 
 

@@ -56,10 +56,14 @@ class Health:
         Only while the latest attempt to connect has failed is the database asked, over a connection of its own,
         because without traffic nobody else would notice that it is back.
         """
-        reason = self._unready() or await self._unreachable()
+        reason = await self.why_unready()
         if reason is not None:
-            return _unavailable({"status": "unready", "reason": reason})
+            return unavailable({"status": "unready", "reason": reason})
         return JSONResponse({"status": "ready"})
+
+    async def why_unready(self) -> str | None:
+        """The reason to send no traffic here, None where there is none."""
+        return self._unready() or await self._unreachable()
 
     async def db(self, request: Request) -> JSONResponse:
         """Ask the database now. `pid` tells the workers of a service apart, whose pools are their own.
@@ -67,6 +71,11 @@ class Health:
         Everybody learns the causes of trouble by name; only a caller on this machine gets what was seen, which names
         routes and lines of code.
         """
+        body = await self.asked(request)
+        return JSONResponse(body) if body["status"] == "ok" else unavailable(body)
+
+    async def asked(self, request: Request) -> dict[str, Any]:
+        """The body of that answer."""
         numbers: dict[str, Any] = {"pid": os.getpid(), "pool": _numbers(self._database.snapshot())}
         findings = self._database.explaining.findings()
         in_full = not_local(request.scope) is None
@@ -76,8 +85,8 @@ class Health:
         try:
             latency = await self._database.ping()
         except (exc.SQLAlchemyError, TimeoutError, OSError) as error:
-            return _unavailable({"status": "unhealthy", "reason": reason_of(error), **numbers})
-        return JSONResponse({"status": "ok", "latency_ms": round(latency * 1000, 3), **numbers})
+            return {"status": "unhealthy", "reason": reason_of(error), **numbers}
+        return {"status": "ok", "latency_ms": round(latency * 1000, 3), **numbers}
 
     def _unready(self) -> str | None:
         match self._database.state:
@@ -132,5 +141,6 @@ def _named(finding: Finding) -> dict[str, object]:
     return {"code": finding.code, "severity": finding.severity, "confidence": finding.confidence}
 
 
-def _unavailable(body: dict[str, Any]) -> JSONResponse:
+def unavailable(body: dict[str, Any]) -> JSONResponse:
+    """A 503."""
     return JSONResponse(body, status_code=503)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
 from fastapi import Depends, FastAPI
@@ -48,6 +48,7 @@ class Keeper:
         shutdown_delay: float = 0.0,
     ) -> None:
         self.database = database
+        self.health = Health(database)
         self._page = Page(database, dependency=page_dependency)
         of_replicas = () if database.router is None else (host.snapshot for host in database.router.hosts)
         self._metrics = Metrics(database.snapshot, *of_replicas)
@@ -89,20 +90,13 @@ class Keeper:
     def install(self, app: FastAPI) -> None:
         """Add everything to the app: its own lifespan still runs, inside ours, and its own handlers win."""
         self._installed = True
+        self.carry_positions(app)
+        install_around(app, self.routes(app), self._running, self.shown)
+
+    def carry_positions(self, app: FastAPI) -> None:
+        """Let clients carry the positions of what they wrote, where that was asked for."""
         if self._read_your_writes is not None:
             app.add_middleware(ReadYourWritesMiddleware, **self._read_your_writes)
-        app.add_middleware(RequestScopeMiddleware)
-        install_problems(app)
-        # First, so that no catch-all route or mount of the app takes the probes' requests.
-        app.router.routes[:0] = self._routes(app)
-        inner: Any = app.router.lifespan_context
-
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
-            async with self._running(), self._shown(app), inner(app) as state:
-                yield state
-
-        app.router.lifespan_context = lifespan
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncGenerator[None]:
@@ -125,12 +119,14 @@ class Keeper:
         max_lag = self.database.settings.max_lag
         return {"router": router, "how": chosen, "signed": signed_for(self.database), "max_lag": max_lag}
 
-    def _routes(self, app: FastAPI) -> list[BaseRoute]:
+    def routes(self, app: FastAPI) -> list[BaseRoute]:
+        """The routes of health, metrics and page."""
         page = [] if self._page_path is None else self._page.routes(self._page_path, app)
-        return [*Health(self.database).routes(self._paths), *self._metrics.routes(self._metrics_path), *page]
+        return [*self.health.routes(self._paths), *self._metrics.routes(self._metrics_path), *page]
 
     @asynccontextmanager
-    async def _shown(self, app: FastAPI) -> AsyncGenerator[None]:
+    async def shown(self, app: FastAPI) -> AsyncGenerator[None]:
+        """Have the pool in the metrics and on the page until the block ends."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._metrics.running(app))
             if self._page_path is not None:
@@ -145,3 +141,24 @@ class Keeper:
                 yield
             finally:
                 await self.database.close()
+
+
+def install_around(
+    app: FastAPI,
+    routes: list[BaseRoute],
+    running: Callable[[], AbstractAsyncContextManager[None]],
+    shown: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> None:
+    """Put these routes in front of the app's, and its lifespan inside what runs and is shown."""
+    app.add_middleware(RequestScopeMiddleware)
+    install_problems(app)
+    # First, so that no catch-all route or mount of the app takes the probes' requests.
+    app.router.routes[:0] = routes
+    inner: Any = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
+        async with running(), shown(app), inner(app) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from poolkeeper.drivers import is_pooler_timeout, is_statement_timeout
+from poolkeeper.drivers import is_pooler_timeout, is_server_away_from_pooler, is_statement_timeout
 from poolkeeper.errors import CommandTimeout, CommitUnknown, ConnectFailed, ConnectFailure, PoolClosed, PoolSaturated
 
 _TYPE = "urn:poolkeeper:problem:"
@@ -60,6 +60,7 @@ _POOL_TIMEOUT = Problem("pool-timeout", "No database connection became free in t
 _POOL_SATURATED = Problem("pool-saturated", "Too many wait for a database connection already.", 1)
 _SHUTTING_DOWN = Problem("shutting-down", "The service is shutting down.", 1)
 _POOLER_TIMEOUT = Problem("pooler-timeout", "The pooler had no database connection to give in time.", 1)
+_SERVER_AWAY = Problem("pooler-without-server", "The pooler cannot reach the database.", 5)
 _STATEMENT_TIMEOUT = Problem("statement-timeout", "A statement took longer than the database allows.")
 _COMMAND_TIMEOUT = Problem("command-timeout", "The database stopped answering; whether the work was done is not known.")
 # No Retry-After: the work may have been done, and a client that repeats it would do it twice.
@@ -83,14 +84,20 @@ def problem_of(error: BaseException) -> Problem | None:
             return _POOL_TIMEOUT
         case PoolClosed():
             return _SHUTTING_DOWN
-        case exc.DBAPIError() if is_pooler_timeout(error):
-            return _POOLER_TIMEOUT
-        case exc.DBAPIError() if is_statement_timeout(error):
-            return _STATEMENT_TIMEOUT
-        case exc.DBAPIError(connection_invalidated=True):
-            return _CONNECTION_LOST
+        case exc.DBAPIError():
+            return _of_statement(error)
         case _:
             return None
+
+
+def _of_statement(error: exc.DBAPIError) -> Problem | None:
+    if is_pooler_timeout(error):
+        return _POOLER_TIMEOUT
+    if is_server_away_from_pooler(error):
+        return _SERVER_AWAY
+    if is_statement_timeout(error):
+        return _STATEMENT_TIMEOUT
+    return _CONNECTION_LOST if error.connection_invalidated else None
 
 
 Handler = Callable[[Any, Any], Any]

@@ -23,7 +23,7 @@ from poolkeeper.model import Finding, Position, Severity
 from poolkeeper.settings import SettingsRefused
 
 _SIGNATURE_BYTES = 16
-_LONGEST = 200
+_LONGEST = 1000
 # A replica that is too far behind leaves the rotation within this time (seconds) after `max_lag`, and then nobody has
 # to bring a position any more.
 _NOTICED_WITHIN = 10

@@ -3,6 +3,7 @@
 from poolkeeper.model.finding import Confidence, Finding, Severity, errors_in
 from poolkeeper.model.histogram import BOUNDS, Histogram
 from poolkeeper.model.holder import Holder, Phase
+from poolkeeper.model.place import Place
 from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
 from poolkeeper.model.process import ClientName, Pools, Threads
 from poolkeeper.model.refused import Refused
@@ -27,6 +28,7 @@ __all__ = [
     "HostState",
     "LoopLag",
     "Phase",
+    "Place",
     "PoolCounts",
     "PoolEvent",
     "PoolEventKind",

@@ -41,7 +41,7 @@ class Journal:
         *,
         every: float = 0.5,
     ) -> None:
-        self._name, self._source = name, source
+        self.name, self._source = name, source
         self._thresholds = thresholds or Thresholds()
         self._incidents = Incidents(self._thresholds)
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class Journal:
     def nested(self, holder: Holder) -> None:
         """Hear that this holder begins to wait for another connection, from any thread."""
         with self._lock:
-            lines = self._incidents.nested(self._name, holder, time.monotonic())
+            lines = self._incidents.nested(self.name, holder, time.monotonic())
         _write(lines)
 
     def notice(self, event: PoolEvent) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from poolkeeper.model import HostState, Role, Standing
+from poolkeeper.model import HostState, Place, Role, Standing
 from poolkeeper.policy.lag import Lag
 
 # A replica that fell behind comes back when it is well within the bound, so that it does not come and go.
@@ -16,7 +16,10 @@ HOPEFUL_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far behind a replica in the rotation may be: seconds, and bytes of the log (None: any number)."""
+    """How far behind a replica in the rotation may be: seconds, and bytes of the log (None: any number).
+
+    Logs that are not counted in bytes have no other bound than seconds.
+    """
 
     seconds: float
     size: int | None = None
@@ -35,34 +38,33 @@ class Candidate:
     weight: float = 1.0
     load: int = 0
     turn: int = 0
-    replayed: int | None = None
+    replayed: Place | None = None
     lag: float | None = None
 
 
-def standing_of(
-    state: HostState | None, lag: Lag | None, bounds: Bounds, before: Standing, *, must_recover: bool = True
-) -> Standing:
+def standing_of(state: HostState | None, lag: Lag | None, bounds: Bounds, before: Standing) -> Standing:
     """What a look has shown. `state` is None where the host did not answer.
 
-    `must_recover` is False for servers that do not say whether they are replicas. A replica whose lag nobody can tell
-    stays in the rotation.
+    A replica whose lag nobody can tell stays in the rotation, and so does a host that does not say whether it is one.
+    One that has stopped to follow leaves it as soon as it is known to lack something, or may lack it.
     """
     if state is None:
         return Standing.UNREACHABLE
-    if must_recover and state.role is not Role.REPLICA:
+    if state.role is Role.PRIMARY:
         return Standing.NOT_A_REPLICA
-    if state.stopped or (lag is not None and not lag.is_known):
+    if (state.stopped and (lag is None or lag.lacks)) or (lag is not None and not lag.is_known):
         return Standing.LAGGING
     share = RETURN_SHARE if before is Standing.LAGGING else 1.0
     seconds = state.lag if lag is None else lag.seconds
     if seconds is not None and seconds > bounds.seconds * share:
         return Standing.LAGGING
-    if lag is not None and bounds.size is not None and lag.size > bounds.size * share:
+    size = None if lag is None else lag.size
+    if size is not None and bounds.size is not None and size > bounds.size * share:
         return Standing.LAGGING
     return Standing.READY
 
 
-def choose(candidates: Iterable[Candidate], after: int | None = None) -> Candidate | None:
+def choose(candidates: Iterable[Candidate], after: Place | None = None) -> Candidate | None:
     """The replica in the rotation with the least load for its weight; None where the primary has to do it.
 
     With `after`, only those that are known to have replayed the log up to there. Of equals it is the one whose turn
@@ -72,9 +74,9 @@ def choose(candidates: Iterable[Candidate], after: int | None = None) -> Candida
     return min(fit, key=lambda one: ((one.load + 1) / one.weight, one.turn), default=None)
 
 
-def has_replayed(candidate: Candidate, after: int | None) -> bool:
+def has_replayed(candidate: Candidate, after: Place | None) -> bool:
     """Whether it is known to show what was written up to there."""
-    return after is None or (candidate.replayed is not None and candidate.replayed >= after)
+    return after is None or (candidate.replayed is not None and candidate.replayed.covers(after))
 
 
 def worth_waiting(candidates: Iterable[Candidate], seconds: float) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class _Watched:
     born: float
     due: float
     heard: float
+    ping_after: float
     taken: float | None = None
     resetting: bool = False
     reason: CloseReason | None = None
@@ -107,10 +108,20 @@ class Guard:
         now, raw = time.monotonic(), record.driver_connection
         # A file does not fall silent.
         heard = math.inf if self._dialect.name == "sqlite" else now
-        watched = _Watched(raw, poll_of(self._driver.socket_of(raw)), os.getpid(), now, math.inf, heard)
+        watched = _Watched(
+            raw, poll_of(self._driver.socket_of(raw)), os.getpid(), now, math.inf, heard, self._patience_with(raw)
+        )
         if self._recycle >= 0:
             watched.due = now + self._recycle * (1 - self._recycle_jitter * random.random())  # noqa: S311 - no secret
         record.info[_KEY] = watched
+
+    def _patience_with(self, raw: Any) -> float:
+        """How long a connection may be silent and is handed out unasked."""
+        idle_cut = self._driver.idle_cut_of(raw)
+        if idle_cut is None or self._ping_after == math.inf:
+            return self._ping_after
+        # Not so long that the server ends it just when it is handed out.
+        return min(self._ping_after, idle_cut / 2)
 
     def _checkout(self, dbapi: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
         if _KEY not in record.info:
@@ -153,7 +164,7 @@ class Guard:
         if verdict is Verdict.GONE:
             return CloseReason.SOCKET
         heard = watched.heard
-        if verdict is Verdict.GOOD and now - heard < self._ping_after and heard >= self._doubted_before:
+        if verdict is Verdict.GOOD and now - heard < watched.ping_after and heard >= self._doubted_before:
             return None
         return None if heard >= self._silent_before and self._answers(watched, dbapi) else CloseReason.PING
 
@@ -211,7 +222,7 @@ class Guard:
     def _checkin(self, _dbapi: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         watched: _Watched | None = record.info.get(_KEY)
         now = time.monotonic()
-        if watched is not None and watched.taken is not None and now - watched.taken < self._ping_after:
+        if watched is not None and watched.taken is not None and now - watched.taken < watched.ping_after:
             # Whoever holds a connection longer may have been silent on it for as long.
             watched.heard = max(watched.heard, now)
 

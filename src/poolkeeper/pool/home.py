@@ -108,7 +108,7 @@ class Home:
             self._connecting.vacant(record)
             self.queue.vanished()
             return
-        if held < self.ping_after:
+        if held < record.ping_after:
             # Whoever holds a connection longer may have been silent on it for as long.
             record.heard = now
         self.hand_back(record, now)

@@ -156,14 +156,20 @@ class KeeperPool(Pool):
 
         Callers that wait are still served. The pool may be used again, and then starts from nothing.
         """
+        home = self._leave_home()
+        if home is not None and home.tasks and home.loop is asyncio._get_running_loop():
+            winding_up = home.wind_up()
+            await_only(winding_up) if in_greenlet() else home.spawn(winding_up, "dispose")
+        # Who came meanwhile began anew here, where nobody looks any more once `Engine.dispose` has put another pool.
+        self._leave_home()
+        self.logger.info("Pool disposed. %s", self.status())
+
+    def _leave_home(self) -> Home | None:
         home, self._home = self._home, None
         if home is not None:
             self._former.add(home)
             home.dispose()
-            if home.tasks and home.loop is asyncio._get_running_loop():
-                winding_up = home.wind_up()
-                await_only(winding_up) if in_greenlet() else home.spawn(winding_up, "dispose")
-        self.logger.info("Pool disposed. %s", self.status())
+        return home
 
     # Numbers
 

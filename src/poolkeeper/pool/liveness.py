@@ -18,7 +18,7 @@ def look(record: KeeperRecord) -> Verdict:
     home = record.home
     verdict = look_at(home.is_closed, record.raw, record.look_at_socket)
     now = time.monotonic()
-    if verdict is Verdict.GOOD and now < record.usable_until and now - record.heard < home.ping_after:
+    if verdict is Verdict.GOOD and now < record.usable_until and now - record.heard < record.ping_after:
         record.taken = now
         return verdict
     return _closer_look(record, verdict, now)
@@ -33,4 +33,4 @@ def _closer_look(record: KeeperRecord, verdict: Verdict, now: float) -> Verdict:
         record.reason = CloseReason.SOCKET
         return verdict
     record.taken = now
-    return Verdict.ASK if now - record.heard >= record.home.ping_after else verdict
+    return Verdict.ASK if now - record.heard >= record.ping_after else verdict

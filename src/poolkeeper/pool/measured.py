@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import exc
-from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection, QueuePool
 
 from poolkeeper.errors import PoolTimeout
 from poolkeeper.model import PoolCounts, PoolEvent, PoolEventKind, PoolObserver, Report
@@ -83,6 +83,11 @@ class Measured(Pool):
 class MeasuredQueuePool(Measured, QueuePool):
     """The bounded pool of an `Engine`."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_open = threading.Event()
+        self._is_open.set()
+
     @property
     def capacity(self) -> int | None:
         """The most connections that this pool opens, or None without a limit."""
@@ -90,7 +95,25 @@ class MeasuredQueuePool(Measured, QueuePool):
 
     @property
     def is_full(self) -> bool:
-        return not self.checkedin()
+        return not self.checkedin() or not self._is_open.is_set()
+
+    def suspend(self) -> None:
+        """Hand out nothing until `resume()`. Connections in use stay so; callers wait, up to `timeout`."""
+        self._is_open.clear()
+
+    def resume(self) -> None:
+        """Serve those who wait, who then have `timeout` as if they asked now, and everybody after them."""
+        self._is_open.set()
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        while True:
+            if not self._is_open.wait(self._timeout):
+                raise exc.TimeoutError(f"{self.name} was suspended for longer than its timeout of {self._timeout:g} s")
+            record = super()._do_get()
+            if self._is_open.is_set():
+                return record
+            # It was suspended while this caller waited for others.
+            self._do_return_conn(record)
 
     def _counts(self) -> PoolCounts:
         # What is being opened or checked counts as in use here.
@@ -100,6 +123,7 @@ class MeasuredQueuePool(Measured, QueuePool):
         pool = super().recreate()
         if isinstance(pool, MeasuredQueuePool):
             pool.observer, pool.reporter = self.observer, self.reporter
+            pool._is_open = self._is_open
         return pool
 
 

@@ -61,6 +61,8 @@ class KeeperRecord(_ConnectionRecord):
         self.began = 0.0
         # Replaced from `due` on, not handed out after `expires`. `usable_until` is `due`, or past if it was retired.
         self.due = self.expires = self.usable_until = math.inf
+        # To be asked for a sign of life after so many seconds without one: when it is wanted, and when it is not.
+        self.ping_after = self.keepalive = math.inf
         # Not to be handed out again.
         self.retired: CloseReason | None = None
         # Why it is being closed, and whether another is to take its place.
@@ -90,6 +92,10 @@ class KeeperRecord(_ConnectionRecord):
     def is_doubted(self) -> bool:
         """Whether it has to answer before it is handed out."""
         return self.heard == -math.inf
+
+    def is_silent(self, now: float) -> bool:
+        """Whether an idle one has to be asked, so that nobody on the way takes it for abandoned."""
+        return self.keepalive < math.inf and self.heard <= now - self.keepalive
 
     def retire(self, reason: CloseReason) -> None:
         """Close it as soon as it is in nobody's hands."""
@@ -193,7 +199,17 @@ class KeeperRecord(_ConnectionRecord):
             # In the first half of the span: even if all are due at once, one by one they are replaced in time.
             self.due = self.expires - (1 + random.random()) / 2 * options.replaced_within  # noqa: S311 - no secret
         self.usable_until = self.due
+        self._set_silence(self.home.driver.idle_cut_of(self.raw))
         self.home.note_opened()
+
+    def _set_silence(self, idle_cut: float | None) -> None:
+        """Ask before the server takes the silence for an end, which it would tell in the middle of a statement."""
+        home, half = self.home, math.inf if idle_cut is None else idle_cut / 2
+        self.keepalive = min(home.options.keepalive or math.inf, half)
+        # Pings at a checkout may be turned off.
+        self.ping_after = min(home.ping_after, half) if home.ping_after < math.inf else math.inf
+        if self.keepalive < (home.options.keepalive or math.inf):
+            home.upkeep.hurry()
 
     def _reason_for(self, error: BaseException | None) -> CloseReason:
         if error is None or not isinstance(error, Exception):

@@ -27,7 +27,7 @@ class Upkeep:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._replaced_at = -math.inf
 
     def start(self) -> None:
@@ -38,9 +38,15 @@ class Upkeep:
         if self._timer is not None:
             self._timer.cancel()
 
+    def hurry(self) -> None:
+        """Shorten the round under way, if need be, for a connection that has to be asked sooner than all before it."""
+        if self._timer is not None and self._timer.when() > self._home.loop.time() + self._round_time():
+            self.stop()
+            self.start()
+
     def _round_time(self) -> float:
         options = self._home.options
-        spans = [options.keepalive, options.max_idle]
+        spans = [options.keepalive, options.max_idle, *(record.keepalive for record in self._home.records())]
         if options.limits.max_overflow:
             spans.append(options.overflow_linger)
         shortest = min((span for span in spans if span), default=math.inf) / _ROUNDS_PER_SPAN
@@ -108,14 +114,18 @@ class Upkeep:
 
     def _keep_alive(self, now: float) -> None:
         home = self._home
-        if home.options.keepalive is None or home.queue.waiting:
+        if home.queue.waiting:
             return
-        silent_since = now - home.options.keepalive
-        silent = [record for record in home.queue.idle if record.heard <= silent_since]
+        silent = [record for record in home.queue.idle if record.is_silent(now)]
         # Never all of them at once: somebody may want one.
         for record in silent[: max(1, len(home.queue.idle) // 2)]:
-            home.queue.reserve(record)
-            home.check(record)
+            if home.options.keepalive is not None:
+                home.queue.reserve(record)
+                home.check(record)
+            elif home.queue.withdraw(record):
+                # Not to be kept alive: it goes before the server ends it.
+                record.reason = CloseReason.IDLE
+                home.discard(record)
 
 
 def _go_round(upkeep: weakref.ref[Upkeep]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import SecretStr
 
@@ -62,9 +62,11 @@ class EffectiveSettings:
 
     url: Dsn
     replica_urls: tuple[Dsn, ...]
+    replica_weights: tuple[float, ...]
     max_lag: float
     max_lag_bytes: int | None
     replica_wait: float
+    enforce_read_only: Literal["client", "server"]
     signing_key: SecretStr | None
     profile: ProfileName
     provider: Provider
@@ -159,7 +161,7 @@ class EffectiveSettings:
         if isinstance(value, SecretStr):
             return MASK
         if isinstance(value, tuple):
-            return [str(url) for url in self.replica_urls]
+            return [str(each) if isinstance(each, Dsn) else each for each in cast("tuple[object, ...]", value)]
         return masked("", value)
 
     def report(self) -> tuple[str, ...]:

@@ -45,6 +45,10 @@ def _urls(value: object) -> object:
     return re.split(r"[,\s]+(?=[\w+]+://)", value.strip()) if value.strip() else ()
 
 
+def _numbers(value: object) -> object:
+    return re.split(r"[,\s]+", value.strip()) if isinstance(value, str) and value.strip() else value or ()
+
+
 def _json_object(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -57,6 +61,7 @@ def _json_object(value: object) -> object:
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
 Age = Annotated[int, Field(ge=-1), BeforeValidator(_not_a_bool)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_not_a_bool)]
 CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(_not_a_bool)]
@@ -86,12 +91,20 @@ class DatabaseSettings(BaseSettings):
     replica_urls: Annotated[tuple[Dsn, ...], NoDecode, BeforeValidator(_urls)] = Field(
         (), description="Read-only copies of it, separated by commas."
     )
+    replica_weights: Annotated[tuple[Weight, ...], NoDecode, BeforeValidator(_numbers)] = Field(
+        (), description="The share of the reads for each of them, in the same order: `2,1`. Not given: equal shares."
+    )
     max_lag: Seconds = Field(10, description="A replica that is further behind gets no reads until it has caught up.")
     max_lag_bytes: Count | None = Field(
         None, description="The same in bytes of the write-ahead log; none: seconds alone decide."
     )
     replica_wait: SecondsOrZero = Field(
         0.1, description="Longest wait for a replica to show what the caller wrote; then the primary answers."
+    )
+    enforce_read_only: Literal["client", "server"] = Field(
+        "client",
+        description="Who refuses the writes of a read session on the primary: client, before they are sent; or server, "
+        "too, by a READ ONLY transaction (PostgreSQL).",
     )
     signing_key: SecretStr | None = Field(
         None,
@@ -169,7 +182,9 @@ class DatabaseSettings(BaseSettings):
         10, description="A connection that is held for longer is worth a line of the log; none: never."
     )
     look_at_server: bool = Field(
-        True, description="While callers wait, ask the server why, over a connection beside the pool."
+        True,
+        description="While callers wait, ask the server why, over a connection beside the pool; and a PgBouncer, once, "
+        "for its mode.",
     )
     echo: bool = Field(False, description="Log every statement.")
     echo_pool: bool = Field(False, description="Log every checkout and checkin.")
@@ -231,8 +246,9 @@ class DatabaseSettings(BaseSettings):
         Raises SettingsRefused.
         """
         # Somebody's own settings may have a class, and fields, of their own.
-        same = (self.model_fields_set & DatabaseSettings.model_fields.keys()) - {"url", "replica_urls"}
-        values = {"replica_urls": ()} | {name: getattr(self, name) for name in same} | settings
+        replicas: dict[str, Any] = {"replica_urls": (), "replica_weights": ()}
+        same = (self.model_fields_set & DatabaseSettings.model_fields.keys()) - {"url", *replicas}
+        values = replicas | {name: getattr(self, name) for name in same} | settings
         return DatabaseSettings(url, _env_prefix=self._prefix, **values)
 
     def resolve(self, environ: Mapping[str, str] | None = None) -> EffectiveSettings:

@@ -9,7 +9,8 @@ from poolkeeper.diagnosis.words import fit
 from poolkeeper.model import Confidence, Finding, ReplicaView, Severity, Standing
 
 _NOT_REPLAYING = (
-    "Look at what it replays: pg_wal_replay_pause(), a long query with max_standby_streaming_delay, its disk"
+    "Look at what it replays: pg_wal_replay_pause(), a long query with max_standby_streaming_delay, its disk; "
+    "SHOW REPLICA STATUS on MariaDB and MySQL"
 )
 
 
@@ -44,7 +45,7 @@ def _examine(replica: ReplicaView) -> Iterator[Finding]:
             yield _finding(
                 replica,
                 "replica-promoted",
-                "it says that it is not in recovery",
+                "it says that it follows nobody",
                 "what is read there may never have been on the primary",
                 "Find out which host is the primary, and make the others follow it",
             )

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from poolkeeper.database import Database
-from poolkeeper.fastapi.page.view import pool_view, shown_settings
+from poolkeeper.fastapi.page.view import pool_view, replica_view, shown_settings
 from poolkeeper.observe import Ticker
 from poolkeeper.observe.workers import WorkerFiles
 
@@ -60,7 +60,7 @@ class PageData:
             await asyncio.wait([leaving], timeout=_PATIENCE)
 
     def of_this_worker(self) -> dict[str, object]:
-        """The pool of this process: numbers, holders, findings, and the last minutes."""
+        """The pool of this process: numbers, holders, findings, replicas, and the last minutes."""
         snapshot = self._database.snapshot()
         return {
             "format": FORMAT,
@@ -69,6 +69,8 @@ class PageData:
             "at": time.time(),
             "state": self._database.state,
             "findings": self._explained(),
+            "primary": self._database.primary,
+            "replicas": [replica_view(replica) for replica in self._database.replicas],
             **pool_view(snapshot, self._history.window()),
         }
 

@@ -179,6 +179,7 @@ function render() {
   renderCharts(now);
   renderFindings(now);
   renderHolders(now);
+  renderReplicas(now);
   renderTimes(now);
   renderTotals(now);
   renderWorkers();
@@ -392,6 +393,46 @@ function stateOf(holder) {
   if (holder.in_sql === true) return [el("span", { class: "tag good" }, `${holder.streams ? "streaming" : "in SQL"}${time}`), open];
   if (holder.in_sql === undefined || holder.in_sql === null) return [el("span", { class: "tag" }, "not known")];
   return [el("span", { class: "tag warn" }, `gap${time}`), open ?? sub("no statement runs")];
+}
+
+const STANDINGS = {
+  ready: ["good", "gets reads"], lagging: ["warn", "too far behind"], unreachable: ["bad", "does not answer"],
+  "not-a-replica": ["warn", "is not one any more"], unknown: ["", "not looked at yet"],
+};
+
+function renderReplicas(now) {
+  // A worker of the release before says nothing about them.
+  const views = now.workers.flatMap((worker) => worker.replicas ?? []);
+  const names = [...new Set(views.map((view) => view.name))];
+  $("replicas-section").hidden = !names.length;
+  if (!names.length) return show($("replicas"));
+  const moved = [...new Set(now.workers.map((worker) => worker.primary).filter((name) => name && name !== "primary"))];
+  $("replicas-note").textContent = moved.length ? `${moved.join(" and ")} gets the writes` : "";
+  const columns = [["Replica"], ["Standing"], ["Says it is"], ["Behind", true], ["Read sessions", true], ["Sent elsewhere", true], ["Connections in use", true]];
+  const rows = names.map((name) => rowOfReplica(name, views.filter((view) => view.name === name)));
+  show($("replicas"), table("Replicas", columns, rows));
+}
+
+function rowOfReplica(name, views) {
+  const total = (key) => sum(views.map((view) => view[key] ?? 0));
+  const limit = views.some((view) => view.capacity === null) ? "no limit" : total("capacity");
+  const bytes = highest(views.map((view) => view.lag_bytes));
+  const roles = [...new Set(views.map((view) => view.role ?? "–"))];
+  return [
+    [name, sub(views[0].weight === 1 ? "" : `weight ${plain(views[0].weight)}`)],
+    standingsOf(views), roles.join(" or "),
+    [seconds(highest(views.map((view) => view.lag))), sub(bytes ? `${bytes.toLocaleString("en")} bytes` : "")],
+    String(total("sessions")), [String(total("moved")), sub(total("conflicts") ? count(total("conflicts"), "conflict") : "")],
+    [`${total("in_use")} of ${limit}`, sub(total("waiting") ? `${total("waiting")} waiting` : "")],
+  ];
+}
+
+// Each worker looks for itself; they agree after a moment.
+function standingsOf(views) {
+  return added(views.map((view) => ({ [view.standing]: 1 }))).flatMap(([standing, workers]) => {
+    const [tone, phrase] = STANDINGS[standing] ?? ["", ""];
+    return [el("span", { class: `tag ${tone}` }, standing), sub(workers < views.length ? `${phrase} (${count(workers, "worker")})` : phrase)];
+  });
 }
 
 function renderTimes(now) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -19,6 +19,7 @@ from poolkeeper.fastapi.page.access import Guard
 from poolkeeper.fastapi.page.data import PageData
 from poolkeeper.observe.workers import WorkerFiles
 
+Answer = Callable[[Request], Awaitable[Response]]
 _STATIC = {
     "": ("index.html", "text/html"),
     "page.js": ("page.js", "text/javascript"),
@@ -49,13 +50,8 @@ class Page:
 
     def routes(self, path: str, app: FastAPI) -> list[BaseRoute]:
         """What to put in front of the app's routes. None of it is in the app's schema."""
-        if not path.startswith("/") or path.endswith("/"):
-            raise ValueError(f"the page's path is to begin with a slash and not to end with one: {path!r}")
-        guarded = Guard(self._router(app), local_only=self._dependency is None)
-        # Relative: whatever is in front of the app may have cut off a prefix.
-        to_page = RedirectResponse(f"{PurePosixPath(path).name}/")
-        slash = Guard(to_page, local_only=self._dependency is None)
-        return [Route(path, slash, include_in_schema=False), Mount(path, guarded)]
+        answers = {name: answering(file, kind) for name, (file, kind) in _STATIC.items()}
+        return guarded_routes(path, app, {**answers, "data": self._answer_data}, self._dependency)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -63,21 +59,32 @@ class Page:
         async with self._data.running():
             yield
 
-    def _router(self, app: FastAPI) -> APIRouter:
-        # A router and not an app: the app's exception handlers and dependency overrides hold for the dependency, too.
-        router = APIRouter(
-            dependencies=_as_dependencies(self._dependency),
-            dependency_overrides_provider=app,
-            default=_not_found,
-            redirect_slashes=False,
-        )
-        for name, (file, kind) in _STATIC.items():
-            _add(router, name, _answering(file, kind))
-        _add(router, "data", self._answer_data)
-        return router
-
     async def _answer_data(self, _request: Request) -> Response:
         return JSONResponse(await self._data.of_all())
+
+
+def guarded_routes(
+    path: str, app: FastAPI, answers: Mapping[str, Answer], dependency: Callable[..., Any] | DependsParameter | None
+) -> list[BaseRoute]:
+    """Routes that answer below `path`, to whom the dependency lets through, and without one to callers of this machine.
+
+    Raises `ValueError` for a path that does not begin with a slash, or ends with one.
+    """
+    if not path.startswith("/") or path.endswith("/"):
+        raise ValueError(f"the page's path is to begin with a slash and not to end with one: {path!r}")
+    # A router and not an app: the app's exception handlers and dependency overrides hold for the dependency, too.
+    router = APIRouter(
+        dependencies=_as_dependencies(dependency),
+        dependency_overrides_provider=app,
+        default=_not_found,
+        redirect_slashes=False,
+    )
+    for name, answer in answers.items():
+        router.add_api_route(f"/{name}", answer, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+    guarded = Guard(router, local_only=dependency is None)
+    # Relative: whatever is in front of the app may have cut off a prefix.
+    slash = Guard(RedirectResponse(f"{PurePosixPath(path).name}/"), local_only=dependency is None)
+    return [Route(path, slash, include_in_schema=False), Mount(path, guarded)]
 
 
 def _as_dependencies(dependency: Callable[..., Any] | DependsParameter | None) -> list[DependsParameter]:
@@ -86,11 +93,8 @@ def _as_dependencies(dependency: Callable[..., Any] | DependsParameter | None) -
     return [dependency if isinstance(dependency, DependsParameter) else Depends(dependency)]
 
 
-def _add(router: APIRouter, name: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
-    router.add_api_route(f"/{name}", endpoint, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
-
-
-def _answering(file: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+def answering(file: str, kind: str) -> Answer:
+    """What answers with a file of this folder."""
     content = files("poolkeeper.fastapi.page").joinpath(file).read_text(encoding="utf-8")
 
     async def answer(request: Request) -> Response:  # noqa: ARG001 - FastAPI finds out by the type

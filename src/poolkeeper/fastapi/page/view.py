@@ -1,4 +1,4 @@
-"""A pool's numbers, holders, history and settings, as JSON has them. No DSN, no parameter of a statement."""
+"""A pool's numbers, holders, history and settings, and its replicas, as JSON. No DSN, no parameter of a statement."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
+from typing import cast
 
-from poolkeeper.model import Histogram, Holder, LoopLag, PoolSnapshot
+from poolkeeper.model import Histogram, Holder, LoopLag, PoolSnapshot, ReplicaView
 from poolkeeper.settings.effective import EffectiveSettings, OriginKind
 from poolkeeper.settings.masking import MASK, is_mapping, masked_text
 
@@ -25,6 +26,8 @@ _NUMBERS = (
     "oldest_waiter",
     "saturated",
 )
+_OF_REPLICA = ("name", "standing", "role", "weight", "lag", "lag_bytes", "sessions", "conflicts", "moved", "is_primary")
+_OF_POOL = ("in_use", "idle", "waiting", "capacity")
 
 
 def pool_view(snapshot: PoolSnapshot, window: Sequence[PoolSnapshot]) -> dict[str, object]:
@@ -42,6 +45,12 @@ def pool_view(snapshot: PoolSnapshot, window: Sequence[PoolSnapshot]) -> dict[st
         "more_holders": max(0, len(snapshot.holders) - _MOST_HOLDERS),
         "history": history_view(window),
     }
+
+
+def replica_view(replica: ReplicaView) -> dict[str, object]:
+    """One replica. Why it was not reached names its host, so that is left to the findings."""
+    pool = replica.pool
+    return {name: getattr(replica, name) for name in _OF_REPLICA} | {name: getattr(pool, name) for name in _OF_POOL}
 
 
 def history_view(window: Sequence[PoolSnapshot]) -> dict[str, list[float | None]]:
@@ -91,6 +100,8 @@ def _harmless(value: object) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in cast("list[object]", value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

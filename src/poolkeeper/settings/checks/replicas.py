@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolkeeper.facts.drivers import driver_kind
+from poolkeeper.facts.provider import MYSQL
 from poolkeeper.model import Finding, Severity
 from poolkeeper.settings.checks.case import Case
 from poolkeeper.settings.dsn import Dsn
@@ -14,6 +15,25 @@ def check(case: Case) -> Iterator[Finding]:
     primary = case.settings.url
     for number, replica in enumerate(case.settings.replica_urls):
         yield from _examine(primary, replica, f"replica_urls.{number}")
+    urls, weights = len(case.settings.replica_urls), len(case.settings.replica_weights)
+    if weights not in (0, urls):
+        yield Finding(
+            "replica-weights-differ",
+            Severity.ERROR,
+            "replica_weights",
+            f"{weights} weights for {urls} replicas",
+            "nobody can tell which weight is whose",
+            "Give one for each replica, in their order, or none",
+        )
+    if case.settings.max_lag_bytes is not None and primary.dialect in MYSQL:
+        yield Finding(
+            "lag-not-in-bytes",
+            Severity.ERROR,
+            "max_lag_bytes",
+            f"{case.settings.max_lag_bytes}, and the database is {primary.dialect}",
+            "its replicas follow transactions, of which nobody tells the bytes",
+            "Leave it out; max_lag decides",
+        )
     if case.settings.replica_urls and primary.dialect == "sqlite":
         yield Finding(
             "replicas-of-a-file",
