@@ -293,7 +293,10 @@ def test_json_has_every_figure():
 
 
 def test_the_guide_is_right(capsys):
-    (code,) = (block.code for block in blocks(ROOT / "docs/guides/plan.md") if block.info == "python")
-    exec(compile(code, "plan.md", "exec"), {})
-    said = [line.partition("  # ")[2].partition(",")[0] for line in code.splitlines() if line.startswith("print(")]
+    planning, simulating = (block.code for block in blocks(ROOT / "docs/guides/plan.md") if block.info == "python")
+    exec(compile(planning, "plan.md", "exec"), {})
+    said = [line.partition("  # ")[2].partition(",")[0] for line in planning.splitlines() if line.startswith("print(")]
     assert capsys.readouterr().out.split() == said
+    exec(compile(simulating, "plan.md", "exec"), {})
+    endpoints = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert endpoints == ["orders", "report"] * 2

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from poolkeeper.planner import simulate as sim
 from poolkeeper.planner.plan import Plan, ServicePlan
 from poolkeeper.planner.sizing import Load, loads_of
+from poolkeeper.planner.spread import holds_of
 from poolkeeper.planner.workload import DatabaseServer, Service
 from poolkeeper.policy import Limits
 
@@ -79,7 +80,7 @@ def _scenario(
         pooler = None
     return sim.Scenario(
         arrivals=sim.Poisson(rate),
-        endpoints=(sim.Endpoint(_holds(service)),),
+        endpoints=(sim.Endpoint(holds_of(service)),),
         policy=policy,
         duration=seconds,
         warm_up=seconds * _WARM_UP_SHARE,
@@ -87,14 +88,6 @@ def _scenario(
         clients=sim.Clients(timeout=service.client_timeout),
         pooler=sim.Pooler(pooler.pool_size * pooler.instances) if pooler else None,
     )
-
-
-def _holds(service: Service) -> sim.Holds:
-    if service.hold_histogram is not None:
-        return sim.Measured(service.hold_histogram)
-    if service.hold_p99 is not None:
-        return sim.Lognormal(service.hold, service.hold_p99)
-    return sim.Exponential(service.hold)
 
 
 def _keeper(one: ServicePlan) -> sim.KeeperPolicy:
