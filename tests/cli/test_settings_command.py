@@ -159,14 +159,19 @@ finally:
 
 @pytest.mark.parametrize(
     ("missing", "command", "extra"),
-    [("typer", "settings", "cli"), ("rich", "settings", "cli"), ("poolkeeper.drill", "demo", "demo")],
+    [
+        ("typer", "settings", "cli"),
+        ("rich", "settings", "cli"),
+        ("poolkeeper.drill", "demo", "demo"),
+        ("numpy", "plan --rps 1 --hold 1ms", "plan"),
+    ],
 )
 def test_a_missing_extra_is_told_in_one_line(missing, command, extra):
     code = f"""
 import sys
 sys.modules[{missing!r}] = None
 from poolkeeper.cli import main
-sys.argv = ["poolkeeper", {command!r}]
+sys.argv = ["poolkeeper", *{command!r}.split()]
 main()
 """
     done = process("-c", code, DATABASE_URL=URL)
@@ -174,4 +179,4 @@ main()
         done.stderr.strip()
         == f"poolkeeper: {missing.partition('.')[0]} is not installed: pip install 'poolkeeper[{extra}]'"
     )
-    assert done.returncode == 1
+    assert done.returncode == 2

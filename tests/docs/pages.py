@@ -12,7 +12,7 @@ PAGES = sorted(
     [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "examples/orders/README.md", *(ROOT / "docs").rglob("*.md")]
 )
 # Their Python is run by the tests of their own rooms.
-RUN_ELSEWHERE = {ROOT / "docs/settings.md", ROOT / "docs/guides/testing.md"}
+RUN_ELSEWHERE = {ROOT / "docs/settings.md", ROOT / "docs/guides/plan.md", ROOT / "docs/guides/testing.md"}
 
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")

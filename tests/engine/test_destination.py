@@ -13,6 +13,8 @@ from tests.servers import FreshDatabase
 
 from poolkeeper import ConnectFailed, ConnectFailure, Database
 from poolkeeper.model import CloseReason
+from poolkeeper.settings import Dsn
+from poolkeeper.testing import FaultProxy
 
 pytestmark = pytest.mark.anyio
 drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -182,3 +184,29 @@ async def test_what_was_open_before_a_pause_is_not_used_after_it(fresh_database:
         database.resume()
         async with database.session() as session:
             assert await backend(session) != before
+
+
+@drivers
+async def test_a_connect_under_way_leads_where_connections_lead_when_it_is_made(
+    fresh_database: FreshDatabase, driver: str
+) -> None:
+    direct = fresh_database.url(driver)
+    proxied = make_url(direct)
+    with FaultProxy(proxied.host or "", proxied.port or 0) as proxy:
+        async with Database(proxy.url(direct), pool_size=1, min_idle=0) as database:
+            proxy.latency = 0.1
+            waiting = asyncio.create_task(asked(database))
+            while not proxy.counters.accepted:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.005)
+            database._engines.move(Dsn(direct), cut_off=False)
+            before = proxy.counters.accepted
+            assert await asyncio.wait_for(waiting, 10)
+            proxy.close_all()
+            assert await asked(database)
+            assert proxy.counters.accepted == before
+            assert database.snapshot().opened == 1
+
+
+async def asked(database: Database) -> int:
+    async with database.session() as session:
+        return await backend(session)

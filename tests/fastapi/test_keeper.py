@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,6 +59,31 @@ def test_the_apps_lifespan_runs_inside_an_open_database(keeper: Keeper) -> None:
         assert httpx.get(f"{served.url}/health/ready").json() == {"status": "ready"}
     assert notes == INSIDE
     assert keeper.database.state is State.CLOSED
+
+
+def test_what_blocks_the_loop_while_the_app_starts_is_not_held_against_it(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/notes.db")
+    late = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+        time.sleep(1.5)  # noqa: ASYNC251 - this is what it is about
+        late.append(lag_of(database))
+        yield
+
+    def lag_of(database: Database) -> float:
+        lag = database.snapshot().loop_lag
+        assert lag is not None
+        return lag.recent
+
+    app = FastAPI(lifespan=lifespan)
+    Keeper(database).install(app)
+    with serve(app) as served:
+        httpx.get(f"{served.url}/health/ready")
+        late.append(lag_of(database))
+    assert late[0] >= 1.3 > 1 > late[1]
 
 
 def test_routers_and_other_libraries_lifespans_run_inside_too(keeper: Keeper) -> None:

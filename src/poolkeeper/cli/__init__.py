@@ -6,14 +6,18 @@ import sys
 
 
 def main() -> None:
-    """Run `poolkeeper`. Exits 0; 1 where errors were found; 2 where the command line is wrong. Never a traceback."""
+    """Run `poolkeeper`. Never a traceback.
+
+    Exits 0; 1 where errors were found; 2 where the command line is wrong, or a package is not installed.
+    """
     try:
         from poolkeeper.cli.app import app
 
         app(prog_name="poolkeeper")
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
-        sys.exit(f"poolkeeper: {package} is not installed: pip install 'poolkeeper[{_extra()}]'")
+        sys.stderr.write(f"poolkeeper: {package} is not installed: pip install 'poolkeeper[{_extra()}]'\n")
+        sys.exit(2)
     except Exception as error:
         from poolkeeper.settings.masking import masked_text
 

@@ -27,6 +27,9 @@ COMMANDS = {
     "explain": Command(
         "poolkeeper.cli.explain", "Tell why a service's pool is slow or empty, or what a database's server says."
     ),
+    "plan": Command(
+        "poolkeeper.cli.plan", "Work out how large pools should be, and whether it all fits into the database.", "plan"
+    ),
     "demo": Command("poolkeeper.cli.demo", "Run the reference service under load on a real database.", "demo"),
     "drill": Command(
         "poolkeeper.cli.drill", "Break a real database in many ways, and judge what the service makes of it.", "demo"

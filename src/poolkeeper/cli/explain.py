@@ -38,10 +38,11 @@ def explain(
 
     Exits 1 where there is an error, which hurts callers now; a warning does not yet. Exits 2 where nothing can be seen.
     """
+    from poolkeeper.cli.http import headers_of
     from poolkeeper.cli.looks import LookFailed
 
     try:
-        with closing(_sight(url, _headers(header or []))) as sight:
+        with closing(_sight(url, headers_of(header or []))) as sight:
             code = _watch(sight, as_json) if watch else _once(sight, as_json)
     except LookFailed as failed:
         typer.echo(f"error: {failed}", err=True)
@@ -57,16 +58,6 @@ def _sight(url: str | None, headers: Mapping[str, str]) -> Sight:
     from poolkeeper.cli.server_sight import ServerSight
 
     return ServerSight(url)
-
-
-def _headers(given: list[str]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in given:
-        name, found, value = line.partition(":")
-        if not found or not name.strip():
-            raise typer.BadParameter("a header is written 'Name: value'", param_hint="--header")
-        headers[name.strip()] = value.strip()
-    return headers
 
 
 def _once(sight: Sight, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from poolkeeper.cli.looks import NOTHING_FOUND, Look, LookFailed
 from poolkeeper.database import Database
+from poolkeeper.database.explaining import Explanation
 from poolkeeper.diagnosis import explain, in_full
 from poolkeeper.drivers import sqlstate_of
 from poolkeeper.errors import ConnectFailed
@@ -42,19 +43,26 @@ class ServerSight:
         self._runner = asyncio.Runner()
 
     def look(self) -> Look:
-        if self._database.settings.url.dialect == "sqlite":
-            raise LookFailed("SQLite has no server to look at; give the address of the service")
-        explanation = self._runner.run(self._database.explain())
-        facts = explanation.facts
-        if facts is None:
-            raise LookFailed(self._why_not(explanation.problem))
+        explanation, facts = self._explained()
         findings = (*explanation.findings, *_findings(facts))
         told = in_full(explanation.snapshot, findings).split("\n\n")[1:] if findings else [NOTHING_FOUND]
         data: dict[str, object] = {"findings": [finding.as_dict() for finding in findings], "server": facts.as_dict()}
         return Look((*_paragraphs(facts), *told), findings, data)
 
+    def facts(self) -> ServerFacts:
+        """What the server says. Raises `LookFailed`."""
+        return self._explained()[1]
+
     def close(self) -> None:
         self._runner.close()
+
+    def _explained(self) -> tuple[Explanation, ServerFacts]:
+        if self._database.settings.url.dialect == "sqlite":
+            raise LookFailed("SQLite has no server to look at; give the address of the service")
+        explanation = self._runner.run(self._database.explain())
+        if explanation.facts is None:
+            raise LookFailed(self._why_not(explanation.problem))
+        return explanation, explanation.facts
 
     def _why_not(self, problem: str | None) -> str:
         """Why there was no answer, with what the diagnosis makes of it."""

@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from http.client import HTTPException
 from typing import Any, cast
-from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.parse import urlsplit, urlunsplit
 
+from poolkeeper.cli.http import HttpSource, credentials, printable
 from poolkeeper.cli.looks import NOTHING_FOUND, Look, LookFailed
 from poolkeeper.diagnosis import in_full
 from poolkeeper.model import Confidence, Finding, Holder, PoolSnapshot, Severity
 
 _PAGE = "/poolkeeper"
 _DATA = "/data"
-_TIMEOUT = 10.0
-_LARGEST = 32 * 1024 * 1024
-_REFUSED = 401, 403
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *_request: Any, **_more: Any) -> None:
-        # A header that lets us in is not for anybody else.
-        return None
 
 
 class ServiceSight:
     """Reads the page's data at `url`, the service's own address or that of its page.
 
     `headers` are sent along, for a page that asks who wants to see it. So are a user name and password in the URL.
-    Proxies of the environment are not used: the page is for callers on the same machine.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self._url = data_url(url)
-        self._headers = {**_credentials(url), **headers}
-        self._opener: OpenerDirector = build_opener(ProxyHandler({}), _NoRedirects)
+        self._source = HttpSource(data_url(url), {**credentials(url), **headers})
+        self._url = self._source.url
 
     def look(self) -> Look:
         data = self._fetch()
@@ -56,16 +42,9 @@ class ServiceSight:
         """Nothing is kept open."""
 
     def _fetch(self) -> dict[str, object]:
-        request = Request(self._url, headers={"Accept": "application/json", **self._headers})  # noqa: S310 - checked
+        body = self._source.read("application/json")
         try:
-            with self._opener.open(request, timeout=_TIMEOUT) as response:
-                return dict(_mapping(_harmless(json.loads(response.read(_LARGEST)))))
-        except HTTPError as error:
-            with error:
-                advice = _said_by(error) if error.code in _REFUSED else ""
-            raise LookFailed(f"{self._url} answers {error.code} {error.reason}{advice}") from None
-        except (OSError, HTTPException) as error:
-            raise LookFailed(f"{self._url} cannot be reached: {getattr(error, 'reason', error)}") from None
+            return dict(_mapping(_harmless(json.loads(body))))
         except (ValueError, TypeError):
             raise LookFailed(f"{self._url} answers with something else than JSON: is the page installed?") from None
 
@@ -116,14 +95,6 @@ def data_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, parts.query, ""))
 
 
-def _credentials(url: str) -> dict[str, str]:
-    parts = urlsplit(url)
-    if parts.username is None:
-        return {}
-    given = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Authorization": f"Basic {b64encode(given.encode()).decode()}"}
-
-
 def _look(data: Mapping[str, object], workers: Sequence[_Worker]) -> Look:
     alone = len(workers) == 1
     paragraphs = [paragraph for worker in workers for paragraph in worker.paragraphs(alone=alone)]
@@ -131,16 +102,10 @@ def _look(data: Mapping[str, object], workers: Sequence[_Worker]) -> Look:
     return Look(tuple(paragraphs), findings, data)
 
 
-def _said_by(error: HTTPError) -> str:
-    """What the service says about a refusal, its first line."""
-    said = str(_harmless(error.read(1000).decode("utf-8", "replace").partition("\n")[0]))
-    return f": {said}" if said else ""
-
-
 def _harmless(value: object) -> object:
     """The same without characters that do something to a terminal."""
     if isinstance(value, str):
-        return "".join(letter if letter.isprintable() else " " for letter in value)
+        return printable(value)
     if isinstance(value, list):
         return [_harmless(item) for item in cast("list[object]", value)]
     if isinstance(value, dict):

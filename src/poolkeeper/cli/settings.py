@@ -57,7 +57,7 @@ def _print_tables(effective: EffectiveSettings | None, findings: Iterable[Findin
     if effective is not None:
         _print_settings(console, effective)
     for finding in findings:
-        _print_finding(console, finding)
+        print_finding(console, finding)
 
 
 def _print_settings(console: Console, effective: EffectiveSettings) -> None:
@@ -72,7 +72,7 @@ def _print_settings(console: Console, effective: EffectiveSettings) -> None:
     console.print(table)
 
 
-def _print_finding(console: Console, finding: Finding) -> None:
+def print_finding(console: Console, finding: Finding) -> None:
     from rich.text import Text
 
     console.print()

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, event, make_url
@@ -47,6 +48,8 @@ class Destination:
         self._patience = patience
         # Whether a connection led to a host that takes writes, as it said itself, since somebody last insisted.
         self._took_writes = False
+        # How often somebody was told where to connect: what began before leads where connections do not lead any more.
+        self._told = 0
         # Moments of the monotonic clock.
         self._insists_until = self._expected_until = -math.inf
         # Called when the primary may be another: a host refuses a write because it takes none. From any thread.
@@ -60,6 +63,7 @@ class Destination:
     def move(self, url: Dsn | None) -> None:
         """Connect to the host of this URL, with user, password and database as before; None for the own host."""
         self._url = None if url is None else make_url(url.secret)
+        self._told += 1
         self.insist()
 
     def settle_anew(self) -> None:
@@ -70,7 +74,7 @@ class Destination:
 
     def insist(self) -> None:
         """Accept no host that takes no writes, where another may come."""
-        now = time.monotonic()
+        now, insisted = time.monotonic(), self._insists
         if self._is_elsewhere_possible:
             self._insists_until = math.inf
         elif self._took_writes:
@@ -79,6 +83,7 @@ class Destination:
             self._insists_until = now + _FOR_A_NAME * self._patience
         else:
             return
+        self._told += not insisted
         self._expected_until = now + self._patience
 
     def lead(self, engine: Engine, *, waits: bool) -> None:
@@ -91,12 +96,7 @@ class Destination:
         plain_connect = dialect.connect
 
         def attempt(*args: Any, **kwargs: Any) -> DBAPIConnection:
-            connection = plain_connect(*args, **self._arguments(dialect, kwargs))
-            if dialect.name in MYSQL and self._insists:
-                _refuse_if_read_only(dialect, connection)
-            if driver_of(dialect).refuses_writes(driver_connection(connection)) is False:
-                self._took_writes = True
-            return connection
+            return self._connect(dialect, lambda: plain_connect(*args, **self._arguments(dialect, kwargs)))
 
         def patient(*args: Any, **kwargs: Any) -> DBAPIConnection:
             while True:
@@ -111,6 +111,17 @@ class Destination:
         # Not a `do_connect` listener: the first one that returns a connection keeps all others from running.
         dialect.connect = patient if waits else attempt  # type: ignore[method-assign]
         event.listen(engine, "handle_error", self._weigh)
+
+    def _connect(self, dialect: Dialect, connect: Callable[[], DBAPIConnection]) -> DBAPIConnection:
+        told, connection = self._told, connect()
+        while told != self._told:
+            _end(dialect, connection)
+            told, connection = self._told, connect()
+        if dialect.name in MYSQL and self._insists:
+            _refuse_if_read_only(dialect, connection)
+        if driver_of(dialect).refuses_writes(driver_connection(connection)) is False:
+            self._took_writes = True
+        return connection
 
     def _arguments(self, dialect: Dialect, given: dict[str, Any]) -> dict[str, Any]:
         arguments = given
@@ -149,8 +160,15 @@ def _refuse_if_read_only(dialect: Dialect, connection: DBAPIConnection) -> None:
         row = cursor.fetchone()
         cursor.close()
     except BaseException:
-        driver_of(dialect).abort(driver_connection(connection))
+        _end(dialect, connection)
         raise
     if row is not None and not all(value in _WRITABLE for value in row):
         connection.close()
         raise dialect.loaded_dbapi.OperationalError(_OPTION_PREVENTS, "the server is read-only (read_only)")
+
+
+def _end(dialect: Dialect, connection: DBAPIConnection) -> None:
+    """Leave the server without a goodbye: nobody knows whether it still listens."""
+    driver_of(dialect).abort(driver_connection(connection))
+    with suppress(Exception):
+        dialect.do_terminate(connection)

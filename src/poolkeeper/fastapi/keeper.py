@@ -18,6 +18,7 @@ from poolkeeper.fastapi.page import Page
 from poolkeeper.fastapi.problems import install_problems
 from poolkeeper.fastapi.read_your_writes import ReadYourWrites, ReadYourWritesMiddleware, signed_for
 from poolkeeper.fastapi.signals import on_sigterm
+from poolkeeper.observe import loop_lag
 
 
 class Keeper:
@@ -159,6 +160,7 @@ def install_around(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[Any]:
         async with running(), shown(app), inner(app) as state:
+            loop_lag.start_over()
             yield state
 
     app.router.lifespan_context = lifespan

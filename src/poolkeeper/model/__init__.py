@@ -6,6 +6,7 @@ from poolkeeper.model.holder import Holder, Phase
 from poolkeeper.model.place import Place
 from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
 from poolkeeper.model.process import ClientName, Pools, Threads
+from poolkeeper.model.refused import Refused
 from poolkeeper.model.replica import HostState, Position, ReplicaView, Role, Standing
 from poolkeeper.model.report import Report
 from poolkeeper.model.retries import Retries, RetryReason
@@ -36,6 +37,7 @@ __all__ = [
     "PoolerFacts",
     "Pools",
     "Position",
+    "Refused",
     "ReplicaView",
     "Report",
     "Retries",

@@ -62,11 +62,11 @@ class PoolerFacts:
 class ServerFacts:
     """What one look at the server showed, at `at` on the monotonic clock.
 
-    `ordinary` is the ceiling for ordinary roles (max_connections without the reserved slots), `role` and `database` are
-    those of the service's own. `timeouts` are the server's for this session, by name, in seconds; None is off. `unseen`
-    counts sessions of which only the owner may be seen: see `sessions` with a state of None. `cpus` is how many the
-    server has, if told. `application` is the name of the session that looked, and `process_seconds` for how long that
-    process has run.
+    `ordinary` is the ceiling for ordinary roles (max_connections without the `reserved` slots), `role` and `database`
+    are those of the service's own. `timeouts` are the server's for this session, by name, in seconds; None is off.
+    `unseen` counts sessions of which only the owner may be seen: see `sessions` with a state of None. `cpus` is how
+    many the server has, if told. `application` is the name of the session that looked, and `process_seconds` for how
+    long that process has run.
     """
 
     kind: str
@@ -83,6 +83,7 @@ class ServerFacts:
     cpus: int | None = None
     application: str | None = None
     process_seconds: float | None = None
+    reserved: int = 0
 
     @property
     def grant_to_see(self) -> str:

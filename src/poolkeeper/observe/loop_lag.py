@@ -54,6 +54,12 @@ class LoopProbe:
     def end(self) -> None:
         self._alarm.cancel()
 
+    def start_over(self) -> None:
+        """Forget what was found so far, and what the loop is late for at this moment."""
+        self._lags = Buckets()
+        self._late.clear()
+        self.due, self.caught = time.monotonic() + EVERY, None
+
     def lag(self, now: float) -> LoopLag:
         """What was found; `now` is on the monotonic clock. It counts what is late at this moment, too."""
         self._forget(now)
@@ -149,6 +155,16 @@ def _probe_of(loop: asyncio.AbstractEventLoop) -> LoopProbe:
         probe = _watchdog.probes[id(loop)] = LoopProbe(loop)
     _watchdog.begin()
     return probe
+
+
+def start_over() -> None:
+    """Forget how late the running event loop was, where it is watched.
+
+    What a service does before it serves keeps nobody waiting.
+    """
+    probe = _watchdog.probes.get(id(asyncio.get_running_loop()))
+    if probe is not None:
+        probe.start_over()
 
 
 def _beat(probe: weakref.ref[Any]) -> None:

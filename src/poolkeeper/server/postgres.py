@@ -101,6 +101,7 @@ def look(connection: Connection, application: str | None, statement_timeout: flo
         unseen=counts.unseen,
         in_recovery=server["in_recovery"],
         application=own["application"],
+        reserved=_reserved(settings),
     )
     return with_generations(facts, own["address"])
 
@@ -134,7 +135,11 @@ def _limit(number: int | None) -> int | None:
 
 
 def _ordinary_limit(settings: Mapping[str, str]) -> int:
-    return int(settings["max_connections"]) - sum(int(settings.get(name, 0)) for name in _RESERVED)
+    return int(settings["max_connections"]) - _reserved(settings)
+
+
+def _reserved(settings: Mapping[str, str]) -> int:
+    return sum(int(settings.get(name, 0)) for name in _RESERVED)
 
 
 def _seconds(milliseconds: str) -> float | None:

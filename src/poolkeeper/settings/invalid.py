@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from poolkeeper.model import Finding, Severity
+from poolkeeper.model.names import closest, environment_name
 from poolkeeper.settings.masking import echo
-from poolkeeper.settings.names import closest, environment_name
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

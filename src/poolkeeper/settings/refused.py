@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from poolkeeper.model import Finding
+from poolkeeper.model import Refused
 
 
-class SettingsRefused(Exception):  # noqa: N818 - it says what happened
+class SettingsRefused(Refused):
     """The settings are wrong; `findings` holds every problem at once, each with the value seen, the rule and the fix.
 
     Secrets are masked in all of them. Not a ValueError, because pydantic would wrap that and repeat the input.
     """
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings = tuple(findings)
-        super().__init__(self.findings)
-
-    def __str__(self) -> str:
-        count = len(self.findings)
-        head = "1 setting is refused" if count == 1 else f"{count} settings are refused"
-        return "\n".join([head, *(f"  {number}. {finding}" for number, finding in enumerate(self.findings, 1))])
+    one = "1 setting is refused"
+    many = "settings are refused"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from poolkeeper.facts import PROVIDERS, Provider, detect, postgres
 from poolkeeper.facts.drivers import driver_kind
+from poolkeeper.policy.sizing import LIFE_SHARE, wait_within
 from poolkeeper.settings.effective import SETTING_NAMES, EffectiveSettings, Origin, OriginKind
 from poolkeeper.settings.profiles import PROFILES
 
 if TYPE_CHECKING:
     from poolkeeper.settings.schema import DatabaseSettings
 
-LIFE_SHARE = 0.75
 COMMAND_GRACE = 5.0
 # One deadline covers a silent connection, a slow connect and the wait. A connect goes on when its caller has left, so
 # it is never bounded below what a distant server needs.
@@ -126,10 +126,10 @@ def _apply_pooler(draft: _Draft, provider: Provider) -> None:
 
 def _apply_client_timeout(draft: _Draft) -> None:
     client_timeout, hold = draft.values["client_timeout"], draft.values["expected_hold"]
-    if client_timeout is None or not 0 < client_timeout - hold < draft.values["pool_timeout"]:
+    if client_timeout is None or not 0 < wait_within(client_timeout, hold) < draft.values["pool_timeout"]:
         return
     # The user's own pool_timeout gives way too: who waits longer than the caller does, waits for nobody.
-    draft.values["pool_timeout"] = client_timeout - hold
+    draft.values["pool_timeout"] = wait_within(client_timeout, hold)
     draft.origins["pool_timeout"] = Origin(
         OriginKind.DERIVED, f"client_timeout {client_timeout:g} s - expected_hold {hold:g} s"
     )

@@ -14,13 +14,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from poolkeeper.facts import PROVIDERS
 from poolkeeper.model import Finding, errors_in
+from poolkeeper.model.names import ENVIRONMENT_PREFIX, environment_name
 from poolkeeper.settings import invalid
 from poolkeeper.settings.checks import findings_of
 from poolkeeper.settings.checks.case import Case
 from poolkeeper.settings.dsn import Dsn
 from poolkeeper.settings.effective import EffectiveSettings
 from poolkeeper.settings.masking import is_mapping, masked, masked_options
-from poolkeeper.settings.names import ENVIRONMENT_PREFIX, environment_name
 from poolkeeper.settings.profiles import ProfileName
 from poolkeeper.settings.refused import SettingsRefused
 from poolkeeper.settings.resolve import effective

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from poolkeeper.facts.driver_options import DRIVER_OPTIONS, FOREIGN_OPTIONS
 from poolkeeper.facts.drivers import driver_kind
 from poolkeeper.model import Finding, Severity
+from poolkeeper.model.names import closest
 from poolkeeper.settings.checks.case import Case
 from poolkeeper.settings.dsn import Dsn
-from poolkeeper.settings.names import closest
 
 # SQLAlchemy takes these out of the query before the driver sees it.
 _OF_SQLALCHEMY = frozenset({"plugin"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolkeeper.model import Finding, Severity
+from poolkeeper.model.names import closest, environment_name
 from poolkeeper.settings.checks.case import Case
-from poolkeeper.settings.names import closest, environment_name
 
 
 def check(case: Case) -> Iterator[Finding]:

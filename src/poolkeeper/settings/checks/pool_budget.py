@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from poolkeeper.facts import mysql, postgres
 from poolkeeper.facts.provider import MYSQL
 from poolkeeper.model import Finding, Severity
+from poolkeeper.policy.sizing import HEADROOM, connections, connections_for_each
 from poolkeeper.settings.checks.case import Case
-
-HEADROOM = 0.2
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -21,13 +20,13 @@ def check(case: Case) -> Iterator[Finding]:
     if limit is None:
         return
     workers, instances = settings.workers or 1, settings.instances or 1
-    needed = workers * instances * settings.capacity
+    needed = connections(workers * instances, settings.capacity)
     usable = limit - settings.reserved_connections
     seen = (
         f"{workers} workers x {instances} instances x {settings.capacity} connections = {needed}; "
         f"{limit} max_connections - {settings.reserved_connections} reserved = {usable}"
     )
-    each = int(usable * (1 - HEADROOM)) // (workers * instances)
+    each = connections_for_each(usable * (1 - HEADROOM), workers * instances)
     fix = (
         f"Keep pool_size + max_overflow to {each} per process"
         if each

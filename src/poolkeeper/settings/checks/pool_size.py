@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolkeeper.model import Finding, Severity
+from poolkeeper.policy.sizing import LARGEST_POOL, SMALLEST_POOL, overflow_is_usual
 from poolkeeper.settings.checks.case import Case
 
-SMALLEST, LARGEST = 5, 20
 _SIZES = ("pool_size", "max_overflow")
 _OF_A_QUEUE = ("min_idle", "max_waiting")
 _SOURCE = "safe range of this library"
@@ -25,17 +25,17 @@ def check(case: Case) -> Iterator[Finding]:
 def _sizes(case: Case) -> Iterator[Finding]:
     given = case.given.keys() & _SIZES
     size, overflow = case.settings.pool_size, case.settings.max_overflow
-    if "pool_size" in given and not SMALLEST <= size <= LARGEST:
+    if "pool_size" in given and not SMALLEST_POOL <= size <= LARGEST_POOL:
         yield Finding(
             "pool-size-unusual",
             Severity.WARNING,
             "pool_size",
             f"{size} connections per process",
             "fewer let a short burst queue, more rarely make a database faster: it has only so many cores",
-            f"Choose {SMALLEST} to {LARGEST} per process, and measure",
+            f"Choose {SMALLEST_POOL} to {LARGEST_POOL} per process, and measure",
             _SOURCE,
         )
-    if given and overflow and not size <= 2 * overflow <= 2 * size:
+    if given and not overflow_is_usual(size, overflow):
         yield Finding(
             "overflow-unusual",
             Severity.WARNING,

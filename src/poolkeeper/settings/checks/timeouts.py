@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolkeeper.model import Finding, Severity
+from poolkeeper.policy.sizing import LONGEST_WAIT, SHORTEST_WAIT
 from poolkeeper.settings.checks.case import Case
-
-SHORTEST_WAIT, LONGEST_WAIT = 10, 30
 
 
 def check(case: Case) -> Iterator[Finding]:

@@ -1,0 +1,1 @@
+"""One plan, told as files: pictures, a page, and the configuration of a pooler."""
