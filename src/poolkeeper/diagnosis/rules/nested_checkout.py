@@ -17,7 +17,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield group.finding(
         "nested-checkout",
         f"{group.counted} held by {group.place}, whose task waits for a second one at {waits_at}",
-        "each keeps what the others wait for; once all connections are held so, only pool_timeout ends it",
+        "each keeps what the others wait for; once all connections are held so, only a refusal or pool_timeout ends it",
         "Pass the session down instead of opening a second one, or end the first before",
         Confidence.CERTAIN,
         waits_at=waits_at,

@@ -29,7 +29,7 @@ SCENARIO = Scenario(
     name="nested-checkout",
     question="A route opens a second session inside the first, and 60 callers come at once. Does it get out?",
     steady="none: 60 audits at once, then 30 per second; the server is 20 ms away",
-    predicted="Each holds one connection and waits for another that nobody gives back; only pool_timeout ends it. "
+    predicted="Each holds one connection and waits for another that nobody gives back, until pool_timeout ends it. "
     "Short is better than long, and best is to be told.",
     breaks=frozenset({"naive", "guide", "tuned"}),
     before=far_away,
