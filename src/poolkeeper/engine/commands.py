@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
 from poolkeeper.drivers import Driver, WatchedCursor
 from poolkeeper.engine.deadlines import Cancel, Timers
 from poolkeeper.errors import CommandTimeout, ConcurrentSessionUse
+from poolkeeper.pool import note_answer
 
 _STATEMENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 _ENDINGS = ("do_commit", "do_rollback")
@@ -77,7 +78,7 @@ class Commands:
         for name in _OTHERS:
             self._wrap(engine.dialect, name, driver_connection, exclusive=False, is_answered=False)
         self._wrap(engine.dialect, "do_ping", driver_connection, exclusive=False, timeout=self._ping_timeout)
-        event.listen(engine, "after_cursor_execute", self._watch_fetches)
+        event.listen(engine, "after_cursor_execute", self._answered)
         event.listen(engine, "handle_error", self._translate, retval=True)
 
     def abort(self, driver_connection: Any) -> None:
@@ -187,12 +188,13 @@ class Commands:
         if not others:
             del self._running[key]
 
-    def _watch_fetches(self, _connection: Any, _cursor: Any, *statement: Any) -> None:
+    def _answered(self, connection: Connection, _cursor: Any, *statement: Any) -> None:
+        note_answer(connection.connection)
         context = statement[2]
         if context.execution_options.get("stream_results"):
-            connection = context.root_connection.connection.driver_connection
+            raw = context.root_connection.connection.driver_connection
             # Not the given one: somebody else may watch it too.
-            context.cursor = WatchedCursor(context.cursor, partial(self._under_way, connection))
+            context.cursor = WatchedCursor(context.cursor, partial(self._under_way, raw))
 
     def _cut_off(self, command: Command, seconds: float) -> None:
         command.cut_off_after = seconds

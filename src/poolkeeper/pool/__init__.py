@@ -1,5 +1,6 @@
 """The pools. The only room that may touch SQLAlchemy's underscore names."""
 
+from poolkeeper.pool.answers import note_answer
 from poolkeeper.pool.caller import Caller, current_caller
 from poolkeeper.pool.evidence import ON_REPLICA
 from poolkeeper.pool.gated import GatedPool
@@ -26,4 +27,5 @@ __all__ = [
     "guard",
     "guard_of",
     "limits_of",
+    "note_answer",
 ]

@@ -68,6 +68,13 @@ def guard(engine: Engine, *, ping_after: float = 2.0, ping_timeout: float = 2.0,
     return watch
 
 
+def heard_from(record: ConnectionPoolEntry) -> None:
+    """The server has answered on this connection now, if it is a guarded one."""
+    watched: _Watched | None = record.info.get(_KEY)
+    if watched is not None:
+        watched.heard = max(watched.heard, time.monotonic())
+
+
 def guard_of(engine: Engine) -> Guard | None:
     """What looks after this engine, if something does."""
     return _guarded.get(engine)
