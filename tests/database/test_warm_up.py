@@ -91,6 +91,23 @@ async def test_a_start_does_not_wait_for_what_waiting_does_not_cure(
     await database.close()
 
 
+async def test_a_start_does_not_wait_for_others_to_leave_a_full_server(
+    fresh_database: FreshDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, role = fresh_database.server, f"{fresh_database.name}_few"
+    server.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 2")
+    url = make_url(fresh_database.url()).set(username=role).render_as_string(hide_password=False)
+    database = Database(url, pool_size=5, warm_up_timeout=30)
+    database.expect("async")
+    with caplog.at_level(logging.WARNING, "poolkeeper"):
+        async with asyncio.timeout(10):
+            await database.start()
+    assert "too-many-connections" in caplog.text
+    assert await database.ping() < 10
+    await database.close()
+    server.execute(f"DROP ROLE {role}")
+
+
 async def test_a_start_that_does_not_wait_says_nothing(refusing: str, caplog: pytest.LogCaptureFixture) -> None:
     database = Database(refusing, pool_size=5, warm_up_timeout=0)
     with caplog.at_level(logging.WARNING, "poolkeeper"):

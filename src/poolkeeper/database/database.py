@@ -299,8 +299,8 @@ class Database:
         connections.
 
         The service starts after `warm_up_timeout` seconds even where some are missing, or sooner where waiting does not
-        help (a wrong password), with a warning that says how many and why; they are opened in the background, as they
-        are if this is cancelled. Sessions are given out meanwhile; the state is READY at the end.
+        help (a wrong password, a full server), with a warning that says how many and why; they are opened in the
+        background, as they are if this is cancelled. Sessions are given out meanwhile; the state is READY at the end.
         """
         if self.state is State.CLOSED:
             self._engines.reopen()

@@ -196,7 +196,7 @@ class Home:
         self.queue.settle()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._missing() and not self.outage.is_hopeless:
+                while self._missing() and not (self.outage.is_hopeless or problems.is_full(self.outage.error)):
                     self.connect_ended.clear()
                     await self.connect_ended.wait()
         return self._missing()

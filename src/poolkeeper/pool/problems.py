@@ -36,6 +36,11 @@ def is_curable(error: BaseException) -> bool:
     return not isinstance(error, Exception) or classify_connect_failure(error) in _CURABLE
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether the server has no connection left for us: others have to go first, and nobody knows when."""
+    return isinstance(error, Exception) and classify_connect_failure(error) is ConnectFailure.TOO_MANY_CONNECTIONS
+
+
 def without_frames(error: BaseException) -> None:
     """Let the tracebacks of this error hold nothing: drivers keep half-open connections in them."""
     link: BaseException | None = error
