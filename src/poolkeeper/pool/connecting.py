@@ -64,6 +64,10 @@ class Connecting:
         try:
             async with asyncio.timeout(home.options.connect_limit):
                 await greenlet_spawn(record.get_connection)
+                while record.began < home.renewed:
+                    record.reason = CloseReason.INVALIDATED
+                    await self.close(record)
+                    await greenlet_spawn(record.get_connection)
         except BaseException as error:
             self.vacant(record)
             problems.without_frames(error)

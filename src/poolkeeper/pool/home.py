@@ -50,6 +50,8 @@ class Home:
         self.observed, self.register = options.observer is not None, pool.register
         self.incident = Incident(pool)
         self.draining = self.disposed = False
+        # What began to open before this moment may lead where connections do not lead any more.
+        self.renewed = -math.inf
         # Connections that come home need a closer look than their age: the pool shrinks, keeps no overflow, or ends.
         self.shrinking = not options.overflow_linger
         self.connect_ended, self._came_home = asyncio.Event(), asyncio.Event()
@@ -188,6 +190,7 @@ class Home:
         self.queue.settle()
 
     def renew(self) -> None:
+        self.renewed = time.monotonic()
         self.retire_all(CloseReason.INVALIDATED)
         self._connecting.succeeded()
         self.queue.settle()
