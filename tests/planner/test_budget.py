@@ -19,6 +19,7 @@ from poolkeeper.planner.budget import (
 from poolkeeper.planner.quantities import Surge
 from poolkeeper.planner.sizing import sizing_of
 from poolkeeper.planner.workload import DatabaseServer, PoolerLimits, Service, Workload
+from poolkeeper.settings import DatabaseSettings
 
 SERVER = DatabaseServer(max_connections=200)
 # Ten connections in each of eight processes.
@@ -126,3 +127,22 @@ def test_a_deploy_at_the_maximum_is_counted_apart():
     service = replace(ORDERS, max_pods=4)
     sizings = {"orders": sizing_of(service, SERVER)}
     assert deploy_at_maximum(Workload(services=(service,), server=SERVER), sizings) == 240
+
+
+@pytest.mark.parametrize("limit", [13, 50, 97, 103, 1001])
+def test_settings_are_checked_against_what_a_plan_has_to_give(limit: int) -> None:
+    server = DatabaseServer(max_connections=limit)
+    left = available(Workload(services=(), server=server)).value
+
+    def findings(pool_size: int) -> set[str]:
+        settings = DatabaseSettings(
+            url="postgresql+asyncpg://db/shop",
+            pool_size=pool_size,
+            max_overflow=0,
+            max_connections=limit,
+            reserved_connections=server.reserved,
+        )
+        return {finding.code for finding in settings.examine({}).findings if finding.code.startswith("pool-budget")}
+
+    assert findings(left) == set()
+    assert findings(left + 1) == {"pool-budget-tight"}

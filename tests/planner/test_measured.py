@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from tests.export.moments import BUSY, POOL, histogram
 
-from poolkeeper.model import Histogram, PoolSnapshot, Timings, Totals
+from poolkeeper.model import Histogram, PoolSnapshot, RefusalReason, Timings, Totals
 from poolkeeper.observe.metrics import NUMBERS, TIMES, WORKERS
 from poolkeeper.observe.prometheus import name_of, pool_metrics
 from poolkeeper.planner import measured
@@ -30,7 +31,7 @@ def scrape_of(*pools: PoolSnapshot) -> Scrape:
     return Scrape.read(text_of(*pools))
 
 
-def with_work(pool: PoolSnapshot, requests: int, holds: Histogram, **totals: int) -> PoolSnapshot:
+def with_work(pool: PoolSnapshot, requests: int, holds: Histogram, **totals: Any) -> PoolSnapshot:
     """The pool after so many more requests."""
     now = Totals(requests=pool.totals.requests + requests, **totals)
     return replace(pool, totals=now, timings=Timings(holds=pool.timings.holds + holds))
@@ -72,7 +73,8 @@ def test_rates_and_holds_between_two_scrapes() -> None:
 
 
 def test_refusals_are_part_of_the_demand_and_not_of_what_is_in_use() -> None:
-    now = with_work(IDLE, 300, histogram(*[0.04] * 200), refused=80, timed_out=20)
+    refusals = {RefusalReason.PREDICTED_WAIT: 70, RefusalReason.MAX_WAITING: 10}
+    now = with_work(IDLE, 300, histogram(*[0.04] * 200), refused=80, refusals=refusals, timed_out=20)
     (pool,) = measured_between(scrape_of(IDLE), scrape_of(now), 10).pools
     assert (pool.calls, pool.refused, pool.timed_out) == (30, 8, 2)
     assert pool.mean_in_use == pytest.approx(20 * 0.04)

@@ -166,12 +166,12 @@ def test_the_standing_queue_is_the_longest_that_admission_lets_in(client_timeout
     longest = standing_queue(HOLD, 10, timeout=1.0, client_timeout=client_timeout)
     admission = Admission(1.0, client_timeout, None)
     admission.held(HOLD)
-    admission.refusal(0.0, 1, 10, 10)
+    admission.refusal(0.0, 1, 10, 10, admission.terms_to_queue(0.0))
     for number in range(1, 400):
         admission.served(number * HOLD / 10)
     now = 399 * HOLD / 10
-    assert admission.refusal(now, longest - 2, 10, 10) is None
-    assert admission.refusal(now, longest + 1, 10, 10) is not None
+    assert admission.refusal(now, longest - 2, 10, 10, admission.terms_to_queue(0.0)) is None
+    assert admission.refusal(now, longest + 1, 10, 10, admission.terms_to_queue(0.0)) is not None
     assert standing_queue(HOLD, 10, timeout=1.0, client_timeout=client_timeout, max_waiting=3) == 3
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ from poolkeeper.planner.simulate import (
     simulate,
 )
 from poolkeeper.planner.simulate.world import World
-from poolkeeper.policy import Admission, Limits, Outage, Queue
+from poolkeeper.policy import Admission, Deadlines, Limits, Outage, Queue
 
 HOLD = 0.05
 
@@ -40,8 +42,8 @@ def keeper(size: int = 10, **arguments: Any) -> KeeperPolicy:
 
 def scenario(rate: float = 100.0, **arguments: Any) -> Scenario:
     """One process with a pool of 10, which serves 200 requests a second."""
-    given = {"endpoints": (Endpoint(Exponential(HOLD)),), "policy": keeper(), "duration": 30.0, "warm_up": 2.0}
-    return Scenario(arrivals=Poisson(rate), **(given | arguments))
+    usual = {"arrivals": Poisson(rate), "endpoints": (Endpoint(Exponential(HOLD)),), "policy": keeper()}
+    return Scenario(**({**usual, "duration": 30.0, "warm_up": 2.0} | arguments))
 
 
 def test_the_same_seed_is_the_same_run() -> None:
@@ -52,7 +54,12 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "method"),
-    [(Queue, "take"), (Queue, "join"), (Queue, "give_back"), (Admission, "refusal"), (Outage, "failed")],
+    [
+        *((Queue, method) for method in ("take", "join", "give_back")),
+        *((Admission, method) for method in ("terms_to_connect", "terms_to_queue", "refusal", "is_too_late")),
+        (Deadlines, "due"),
+        (Outage, "failed"),
+    ],
 )
 def test_the_rules_that_run_are_those_of_the_pool(policy: type, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
@@ -64,7 +71,8 @@ def test_the_rules_that_run_are_those_of_the_pool(policy: type, method: str, mon
         return original(*arguments, **named)
 
     monkeypatch.setattr(policy, method, counted)
-    simulate(scenario(300.0, duration=5.0, database=Database(restarts=(Restart(3.0, 0.5),))))
+    restarts = Database(restarts=(Restart(3.0, 0.5),))
+    simulate(scenario(300.0, duration=5.0, policy=keeper(client_timeout=1.0), database=restarts))
     assert calls
 
 
@@ -154,6 +162,50 @@ def test_in_overload_keeper_serves_its_capacity_and_stock_serves_those_who_have_
     assert stock.counts.served < 0.5 * capacity
     assert stock.counts.abandoned > stock.counts.served
     assert stock.utilisation == pytest.approx(1.0, abs=0.02)
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """One hold after the other."""
+
+    times: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.times)
+
+    scv = 1.0
+
+    def draw(self, dice: np.random.Generator, number: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array(self.times[:number])
+
+
+def test_whom_a_connection_reaches_too_late_leaves_it_to_the_next() -> None:
+    one_by_one = scenario(
+        arrivals=Trace((1.0, 1.01, 1.2)),
+        endpoints=(Endpoint(InOrder((0.5, 0.1, 0.1))),),
+        policy=keeper(1, client_timeout=1.0),
+        warm_up=0.0,
+    )
+    found = simulate(one_by_one)
+    # At 1.5 an answer is known to need half a second: too long for the second, who came at 1.01, and not for the third.
+    assert (found.counts.served, found.counts.timed_out) == (2, 1)
+    assert found.wait.longest == pytest.approx(0.3)
+
+
+def test_each_leaves_by_its_own_deadline_also_where_who_came_later_has_the_earlier_one() -> None:
+    crowd = scenario(
+        arrivals=Trace((*[1.0] * 8, 1.2, 1.25, 1.6)),
+        endpoints=(Endpoint(InOrder((*[5.0] * 7, 0.5, *[5.0] * 3))),),
+        policy=keeper(8, client_timeout=1.0),
+        duration=4.0,
+        warm_up=0.0,
+    )
+    found = simulate(crowd)
+    assert (found.counts.served, found.counts.timed_out) == (9, 2)
+    # The last to come knows from 1.5 on that an answer takes half a second, and waits 0.4 s; the one before it 0.9 s.
+    ends = [number * found.moments.width for number, lost in enumerate(found.moments.lost) if lost]
+    assert ends == pytest.approx([2.0, 2.15], abs=found.moments.width)
 
 
 def test_retries_are_more_load_where_there_is_too_much() -> None:

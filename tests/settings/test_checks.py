@@ -214,3 +214,9 @@ def test_the_budget_names_the_largest_pool_that_fits():
     assert "2 workers x 4 instances x 20 connections = 160" in finding.seen
     assert "10 per process" in finding.fix
     assert found({**given, "pool_size": 10}) == {}
+
+
+def test_where_everything_is_reserved_no_pool_fits():
+    given = db(max_connections=2, reserved_connections=3, pool_size=1, max_overflow=0)
+    findings = {finding.code: finding for finding in DatabaseSettings(**given).examine({}).findings}
+    assert findings["pool-budget-exceeded"].fix == "Put a pooler in front, or run fewer processes"

@@ -12,7 +12,7 @@ from poolkeeper.planner.reasoned import Reasoned
 from poolkeeper.planner.sizing import Sizing
 from poolkeeper.planner.spread import slow_hold
 from poolkeeper.planner.workload import PoolerLimits, Service, Workload
-from poolkeeper.policy.sizing import connections
+from poolkeeper.policy.sizing import connections, kept_free
 
 # The share of requests that somebody cancels where nothing longer than a hold is known to end them.
 _CANCELLED = 0.01
@@ -107,7 +107,7 @@ def available(workload: Workload) -> Reasoned[int]:
     """What of the server's connections the services may plan with."""
     server, margin = workload.server, margin_of(workload.services)
     usable = server.max_connections - server.reserved
-    headroom = math.ceil(round(usable * server.headroom, 9))
+    headroom = kept_free(usable, server.headroom)
     left = usable - headroom - server.other_clients - margin.value
     formula = (
         f"{server.max_connections} max_connections - {server.reserved} reserved - {headroom} headroom "

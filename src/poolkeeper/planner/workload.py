@@ -10,6 +10,7 @@ from poolkeeper.facts import Pooler, postgres
 from poolkeeper.model import Histogram
 from poolkeeper.planner import quantities as q
 from poolkeeper.planner.quantities import Quantity, Surge
+from poolkeeper.policy.sizing import HEADROOM
 
 # maxSurge of a Kubernetes Deployment that says nothing else (API reference, apps/v1 RollingUpdateDeployment).
 _SURGE = Surge(share=0.25)
@@ -116,7 +117,7 @@ class DatabaseServer:
     reserved: Annotated[int, q.COUNT_OR_ZERO, "Those that it keeps for administrators."] = (
         postgres.SUPERUSER_RESERVED_CONNECTIONS.value
     )
-    headroom: Annotated[float, q.HEADROOM, "Share of the rest to leave for people, migrations and mistakes."] = 0.2
+    headroom: Annotated[float, q.HEADROOM, "Share of the rest to leave for people, migrations and mistakes."] = HEADROOM
     other_clients: Annotated[int, q.COUNT_OR_ZERO, "Connections of clients that are not planned here."] = 0
     cores: Annotated[int | None, q.COUNT, "Processor cores of the server."] = None
     spindles: Annotated[int, q.COUNT_OR_ZERO, "Disks that it has to seek on; 0 with flash, or with all in memory."] = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 # The range of pool_size for one process: fewer connections let a short burst queue, more rarely make a database faster,
 # which has only so many cores.
 SMALLEST_POOL, LARGEST_POOL = 5, 20
@@ -18,9 +20,16 @@ def connections(processes: int, each: int) -> int:
     return processes * each
 
 
-def connections_for_each(usable: float, processes: int) -> int:
-    """The largest pool, overflow included, with which all processes together stay within `usable` connections."""
-    return int(usable) // processes
+def kept_free(usable: int, share: float = HEADROOM) -> int:
+    """How many of the connections that ordinary roles may use are nobody's to plan with, rounded up."""
+    # A product with a share such as 0.2 is a hair more than the whole number that is meant.
+    return math.ceil(round(usable * share, 9))
+
+
+def connections_for_each(available: int, processes: int) -> int:
+    """The largest pool, overflow included, with which all processes together stay within so many connections; 0 where
+    there is none."""
+    return max(0, available // processes)
 
 
 def overflow_is_usual(pool_size: int, max_overflow: int) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from poolkeeper.planner.simulate.requests import Connection, Outcome, Request
 from poolkeeper.planner.simulate.scenario import KeeperPolicy
-from poolkeeper.policy import Admission, Outage, Queue, Verdict
+from poolkeeper.policy import Admission, Deadlines, Outage, Queue, Verdict
 
 if TYPE_CHECKING:
     from poolkeeper.planner.simulate.world import World
@@ -23,9 +23,9 @@ class KeeperProcess:
     __slots__ = (
         "_admission",
         "_alarm",
+        "_deadlines",
         "_lingering",
         "_outage",
-        "_patience",
         "_paused",
         "_policy",
         "_queue",
@@ -39,9 +39,9 @@ class KeeperProcess:
         self._world, self._policy = world, policy
         self._queue: Queue[Request, Connection] = Queue(policy.limits, self)
         self._admission = Admission(policy.timeout, policy.client_timeout, policy.max_waiting)
-        self._patience = self._admission.longest_wait or _CONNECT_LIMIT
+        self._deadlines: Deadlines[Request] = Deadlines(self._queue.waiting)
         self._outage = Outage(policy.connect_grace)
-        self._alarm = self._lingering = False
+        self._alarm, self._lingering = math.inf, False
         self._paused = 0
         self.sessions = 0
         self.stopping = self.ended = False
@@ -60,44 +60,49 @@ class KeeperProcess:
         if connection is not None:
             self._world.begin(request, connection)
             return
-        problem = self._problem()
+        problem = self._line_up(request, self._world.clock.now)
         if problem is not None:
             self._world.over(request, problem)
-            return
-        now = self._world.clock.now
-        request.deadline = now + self._patience
-        if not self._alarm and request.deadline < math.inf:
-            self._alarm = True
-            self._world.clock.at(request.deadline, self._time_is_up, None)
-        self._world.joined(request)
-        self._queue.join(request)
 
-    def _problem(self) -> Outcome | None:
-        """Why waiting cannot help a caller."""
-        now, queue = self._world.clock.now, self._queue
+    def _line_up(self, request: Request, now: float) -> Outcome | None:
+        """Let it join the queue, or say why waiting cannot help it."""
+        queue, admission = self._queue, self._admission
         hopeless = self._outage.is_lasting(now) and self._outage.is_news(now) and not self._has_connections
         if hopeless and (queue.connecting or not queue.connects_at_once):
             return Outcome.FAILED
+        # A request has waited for nothing before it asks, and never holds another connection.
         if queue.has_room:
-            return None
-        if not self._policy.timeout:
-            return Outcome.TIMED_OUT
-        refusal = self._admission.refusal(now, len(queue.waiting), queue.limits.capacity, queue.in_use)
-        return None if refusal is None else Outcome.REFUSED
+            terms = admission.terms_to_connect(0.0, _CONNECT_LIMIT)
+        else:
+            terms = admission.terms_to_queue(0.0)
+            if not self._policy.timeout:
+                return Outcome.TIMED_OUT
+            if admission.refusal(now, len(queue.waiting), queue.limits.capacity, queue.in_use, terms) is not None:
+                return Outcome.REFUSED
+        request.useful_until = now + terms.useful
+        self._deadlines.add(request, now + terms.patience)
+        self._set_alarm(now + terms.patience)
+        self._world.joined(request)
+        queue.join(request)
+        return None
 
     @property
     def _has_connections(self) -> bool:
         return bool(self._queue.idle) or self._queue.in_use > 0 or self._queue.checking > 0
 
-    def _time_is_up(self, _: None) -> None:
-        self._alarm = False
-        now = self._world.clock.now
-        while (request := self._queue.head()) is not None:
-            if request.deadline > now:
-                self._alarm = True
-                self._world.clock.at(request.deadline, self._time_is_up, None)
-                return
+    def _set_alarm(self, moment: float) -> None:
+        if moment < self._alarm:
+            self._alarm = moment
+            self._world.clock.at(moment, self._time_is_up, moment)
+
+    def _time_is_up(self, moment: float) -> None:
+        if moment != self._alarm:
+            # An earlier one took its place.
+            return
+        self._alarm = math.inf
+        while (request := self._deadlines.due(moment)) is not None:
             self._send_away(request, Outcome.TIMED_OUT)
+        self._set_alarm(self._deadlines.next)
 
     def _send_away(self, request: Request, outcome: Outcome) -> None:
         self._queue.leave(request)
@@ -113,6 +118,7 @@ class KeeperProcess:
         self.ended = self._queue.suspended = True
 
     def _someone_left(self) -> None:
+        self._deadlines.tidy()
         if not self._queue.waiting:
             self._admission.emptied()
 
@@ -120,9 +126,13 @@ class KeeperProcess:
 
     def give_back(self, connection: Connection, held: float) -> None:
         self._admission.held(held)
-        if connection.generation != self._world.database.generation:
+        if connection.generation == self._world.database.generation:
+            self._hand_back(connection)
+        else:
             self._queue.vanished()
-            return
+
+    def _hand_back(self, connection: Connection) -> None:
+        """To the next caller, or among the idle."""
         if not self._policy.overflow_linger and len(self._queue.idle) >= self._policy.limits.pool_size:
             self._queue.retire(connection)
             return
@@ -160,9 +170,14 @@ class KeeperProcess:
         return Verdict.GOOD if connection.generation == self._world.database.generation else Verdict.GONE
 
     def hand_over(self, request: Request, connection: Connection, /) -> None:
+        now = self._world.clock.now
         self._someone_left()
-        self._admission.served(self._world.clock.now)
         self._world.left(request)
+        if self._admission.is_too_late(now, request.useful_until):
+            self._hand_back(connection)
+            self._world.over(request, Outcome.TIMED_OUT)
+            return
+        self._admission.served(now)
         self._world.begin(request, connection)
 
     def check(self, _: Connection, /) -> None:

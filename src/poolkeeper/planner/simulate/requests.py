@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class Request:
         "hold",
         "is_over",
         "process",
+        "useful_until",
         "watched",
         "woken",
     )
@@ -44,6 +46,7 @@ class Request:
         self.attempt = attempt
         self.process = process
         self.deadline = 0.0
+        self.useful_until = math.inf
         self.woken = -1.0
         self.watched = self.has_left = self.is_over = False
 

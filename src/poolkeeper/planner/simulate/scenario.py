@@ -49,7 +49,8 @@ class Clients:
 class KeeperPolicy:
     """KeeperPool: its own queue, admission and outage rules run in the simulation. Arguments as there.
 
-    Not simulated: pings, `recycle`, `max_idle`.
+    Not simulated: pings, `recycle`, `max_idle`. A request asks at once when it comes, for one connection, and returns
+    it: nobody's patience is used up before, nobody has one and wants another, and none leaks.
     """
 
     limits: Limits

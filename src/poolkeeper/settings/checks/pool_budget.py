@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from poolkeeper.facts import mysql, postgres
 from poolkeeper.facts.provider import MYSQL
 from poolkeeper.model import Finding, Severity
-from poolkeeper.policy.sizing import HEADROOM, connections, connections_for_each
+from poolkeeper.policy.sizing import HEADROOM, connections, connections_for_each, kept_free
 from poolkeeper.settings.checks.case import Case
 
 
@@ -26,7 +26,8 @@ def check(case: Case) -> Iterator[Finding]:
         f"{workers} workers x {instances} instances x {settings.capacity} connections = {needed}; "
         f"{limit} max_connections - {settings.reserved_connections} reserved = {usable}"
     )
-    each = connections_for_each(usable * (1 - HEADROOM), workers * instances)
+    available = usable - kept_free(usable)
+    each = connections_for_each(available, workers * instances)
     fix = (
         f"Keep pool_size + max_overflow to {each} per process"
         if each
@@ -37,7 +38,7 @@ def check(case: Case) -> Iterator[Finding]:
         severity = Severity.ERROR if settings.max_connections else Severity.WARNING
         why = "the server refuses connections when all pools are full, and then nobody else gets in either"
         yield Finding("pool-budget-exceeded", severity, "pool_size", seen, why, fix, source)
-    elif needed > usable * (1 - HEADROOM):
+    elif needed > available:
         why = f"less than {HEADROOM:.0%} is left for deployments (two generations at once), migrations, and people"
         yield Finding("pool-budget-tight", Severity.WARNING, "pool_size", seen, why, fix, source)
 
