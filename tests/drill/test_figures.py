@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.drill.made_up import failed, observed, ok, refused, samples
 
+from poolkeeper.drill.connects import Connect
 from poolkeeper.drill.figures import Books, Figures, Observed, figures_of
 from poolkeeper.drill.phased import Outcome
 
@@ -56,9 +57,17 @@ def test_healthy_again_is_when_the_last_request_that_did_not_succeed_was_due() -
     assert figures(observed(ok(2.5), failed(3.4), ok(3.5))).healthy_after is None
 
 
-def test_connects_at_once_are_those_within_100_ms() -> None:
+def test_the_rate_of_connects_is_that_of_100_ms() -> None:
     found = figures(observed(ok(0), samples=samples(4, 4, 6, 9, 9, 9, 10)))
-    assert (found.connects, found.connects_at_once) == (6, 5)
+    assert (found.connects, found.connects_in_100_ms) == (6, 5)
+
+
+def test_connects_at_once_are_those_under_way_and_nobody_knows_where_they_are_encrypted() -> None:
+    one_after_the_other = tuple(Connect(at, at + 1) for at in range(10))
+    assert figures(observed(ok(0), connecting=one_after_the_other)).connects_at_once == 1
+    both = (*one_after_the_other, Connect(1.2, 1.8))
+    assert figures(observed(ok(0), connecting=both)).connects_at_once == 2
+    assert figures(observed(ok(0), connecting=(*both, Connect(20, 21, encrypted=True)))).connects_at_once is None
 
 
 def test_what_is_wrong_with_the_books_is_added_up() -> None:

@@ -40,7 +40,7 @@ SPOILERS: list[dict[str, Any]] = [
     {"failed": 99},
     {"refused": 9},
     {"healthy_after": None},
-    {"connects_at_once": 99},
+    {"connects_in_100_ms": 99},
     {"backends_left": 1},
 ]
 

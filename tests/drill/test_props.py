@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -19,11 +20,12 @@ from poolkeeper.drill.props import (
     follower,
     named_host,
     neighbours,
+    pooler_in,
     role_with,
-    session_pooler,
     slow_provider,
 )
-from poolkeeper.drill.stage import Site
+from poolkeeper.drill.service import Service
+from poolkeeper.drill.stage import Site, Stage
 from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 
 
@@ -36,8 +38,8 @@ def site(fresh_database: FreshDatabase) -> Iterator[Site]:
         yield Site(server, fresh_database.name, proxy, folder)
 
 
-async def connected(url: str) -> asyncpg.Connection:
-    return await asyncpg.connect(url.replace("+asyncpg", ""), timeout=30)
+async def connected(url: str, **options: Any) -> asyncpg.Connection:
+    return await asyncpg.connect(url.replace("+asyncpg", ""), timeout=30, **options)
 
 
 def test_a_slow_provider_takes_its_time_and_then_says_yes() -> None:
@@ -120,11 +122,17 @@ def test_a_name_is_what_the_file_says_and_fails_where_it_says_nothing(site: Site
     assert Path(environment["DRILL_HOSTS"]) == site.folder / HOSTS
 
 
-@pytest.mark.anyio
-async def test_a_pooler_stands_between_and_comes_back_on_its_port(site: Site) -> None:
+@pytest.fixture
+def needs_pgbouncer() -> None:
     find_program("pgbouncer", "pgbouncer")
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("needs_pgbouncer")
+async def test_a_pooler_stands_between_and_comes_back_on_its_port(site: Site) -> None:
     url = site.proxy.url(site.server.url(database=site.database))
-    with session_pooler(default_pool_size=1)(site):
+    with pooler_in("session", default_pool_size=1)(site) as environment:
+        assert environment["DATABASE_PROVIDER"] == "pgbouncer-session"
         assert site.pooler is not None
         connection = await connected(url)
         assert await connection.fetchval("SELECT 1") == 1
@@ -135,3 +143,21 @@ async def test_a_pooler_stands_between_and_comes_back_on_its_port(site: Site) ->
         connection = await connected(url)
         assert await connection.fetchval("SELECT 2") == 2
         await connection.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("needs_pgbouncer")
+async def test_a_pooler_in_transaction_mode_lends_one_server_connection_to_all(site: Site) -> None:
+    url = site.proxy.url(site.server.url(database=site.database))
+    with pooler_in("transaction", default_pool_size=1)(site):
+        stage = Stage(site.server, site.database, site.proxy, Service("sqlite://", site.folder), site=site)
+        first, second = [await connected(url, statement_cache_size=0) for _ in range(2)]
+        pids = {await client.fetchval("SELECT pg_backend_pid()") for client in (first, second, first)}
+        assert len(pids) == 1
+        # It idles in the pooler's hands; in a transaction it is in the hands of a client.
+        assert stage.backends() == 0
+        async with first.transaction():
+            await first.execute("SELECT 1")
+            assert stage.backends() == 1
+        await first.close()
+        await second.close()

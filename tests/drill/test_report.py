@@ -133,6 +133,18 @@ def test_the_page_is_whole_and_shows_what_was_asked_and_found(found: Report) -> 
     assert "@media print" in structure.written
 
 
+def test_connects_at_once_have_a_column_and_are_in_the_json() -> None:
+    run = played("restart-fast", "naive", connects_at_once=17, connects_in_100_ms=43)
+    hidden = played("never-accepting-host", "naive", connects_at_once=None, connects_in_100_ms=43)
+    said = report(run, hidden)
+    seen, unseen = (scenario["runs"][0]["figures"] for scenario in said.as_dict()["scenarios"])
+    assert (seen["connects_at_once"], seen["connects_in_100_ms"]) == (17, 43)
+    assert unseen["connects_at_once"] is None
+    assert "<th>at once</th><th>in 100 ms</th>" in page(said)
+    assert "<td>17</td><td>43</td>" in page(said)
+    assert "<td>-</td><td>43</td>" in page(said)
+
+
 def test_the_page_needs_nothing_beside_itself(found: Report) -> None:
     html = page(found)
     assert not [word for word in ("src=", "http://", "https://", "@import", "url(", "<script") if word in html]

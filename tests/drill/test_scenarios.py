@@ -30,6 +30,7 @@ SPOILERS: list[dict[str, Any]] = [
     {"healthy_after": None},
     {"connects": 999},
     {"connects_at_once": 99},
+    {"connects_in_100_ms": 99},
     {"backends_left": 1},
     {"slots_left": 19},
     {"causes": ("burst",)},
@@ -111,6 +112,40 @@ def test_who_was_in_flight_when_the_server_stopped_may_fail() -> None:
     assert scenario.measure(seen) == {"in flight": 2}
     assert verdict(scenario, failed=2, more={"in flight": 2}).good
     assert not verdict(scenario, failed=3, more={"in flight": 2}).good
+
+
+@pytest.mark.parametrize("name", ["restart-fast", "restart-immediate", "pgbouncer-restart-session", "role-limit"])
+def test_no_more_than_four_connects_are_under_way_to_a_server_that_comes_back(name: str) -> None:
+    scenario = scenarios()[name]
+    assert verdict(scenario, connects_at_once=4, connects_in_100_ms=40).good
+    assert "connects under way at once: 5" in verdict(scenario, connects_at_once=5).reason
+    # Where encryption hides it, there is nothing to judge.
+    assert verdict(scenario, connects_at_once=None).good
+
+
+def test_the_table_tells_of_connects_where_they_can_be_told() -> None:
+    _, told = scenarios()["restart-fast"].chief
+    assert told(good_figures("restart-fast", failed=3)) == "3 failed, 2 connects at once"
+    assert told(good_figures("restart-fast", connects_at_once=None)) == "0 failed"
+
+
+def test_replacements_that_are_spread_come_at_twice_the_even_pace_at_most() -> None:
+    scenario = scenarios()["synchronised-expiry"]
+    # Of 20 over the last 0.8 s of their age, 2.5 in each 100 ms.
+    assert verdict(scenario, connects_in_100_ms=7).good
+    assert not verdict(scenario, connects_in_100_ms=8).good
+    assert not verdict(scenario, connects_in_100_ms=7, slots=10).good
+
+
+def test_only_those_of_the_wave_whom_a_pooler_has_no_server_connection_for_may_be_refused() -> None:
+    scenario = scenarios()["pgbouncer-queue-session"]
+    assert verdict(scenario, refused=12).good
+    assert not verdict(scenario, refused=13).good
+    # A smaller pool sends fewer of them on.
+    assert verdict(scenario, refused=7, slots=15, slots_left=15).good
+    assert not verdict(scenario, refused=8, slots=15, slots_left=15).good
+    # In transaction mode none has to be.
+    assert not verdict(scenarios()["pgbouncer-queue-transaction"], refused=1).good
 
 
 def test_goodput_counts_what_ended_under_overload_against_the_stacks_own_pool() -> None:
@@ -200,5 +235,5 @@ def test_those_in_flight_when_a_worker_is_killed_may_fail() -> None:
 def test_a_scenario_that_needs_a_pooler_says_so_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooler, "program", lambda: None)
     reasons = {name: scenario.missing() for name, scenario in scenarios().items() if scenario.missing()}
-    assert set(reasons) == {"pgbouncer-queue", "pgbouncer-restart"}
+    assert set(reasons) == {name for name in ALL if name.startswith("pgbouncer-")}
     assert set(reasons.values()) == {"PgBouncer is not installed"}

@@ -16,7 +16,8 @@ from tests.servers import FreshDatabase
 from poolkeeper import DatabaseSettings
 from poolkeeper.drill import HttpClient, Service
 from poolkeeper.drill.books import create_ledger
-from poolkeeper.drill.stacks import LESSONS, STACKS
+from poolkeeper.drill.stacks import LESSONS, POOL_MODE, STACKS
+from poolkeeper.drill.stacks.stock import connect_args
 
 
 def test_there_are_four_and_the_last_is_ours() -> None:
@@ -67,6 +68,19 @@ def test_each_lesson_adds_what_it_says(
 
 def test_the_last_lesson_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(pool_of("lesson-5-null", monkeypatch), NullPool)
+
+
+def test_before_a_pooler_that_shares_connections_stock_pools_keep_no_statements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert connect_args(timeout=5) == {"timeout": 5}
+    monkeypatch.setenv(POOL_MODE, "session")
+    assert connect_args() == {}
+    monkeypatch.setenv(POOL_MODE, "transaction")
+    told = connect_args(timeout=5)
+    name = told.pop("prepared_statement_name_func")
+    assert name() != name()
+    assert told == {"timeout": 5, "statement_cache_size": 0, "prepared_statement_cache_size": 0}
 
 
 @pytest.fixture(params=list(STACKS))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from poolkeeper.policy import Outage
-from poolkeeper.policy.outage import FIRST_DELAY, IDLE_DELAY, NEWS_FOR, PATIENT_DELAY, SURE_AFTER
+from poolkeeper.policy.outage import FIRST_DELAY, IDLE_DELAY, IDLE_SHARE, NEWS_FOR, PATIENT_DELAY, SURE_AFTER
 
 ERROR = OSError("refused")
 
@@ -25,6 +25,26 @@ def test_pauses_are_longer_once_nobody_waits():
     for number in range(60):
         pause = outage.failed(ERROR, now=number / 5, seconds=0, dice=1, curable=True)
     assert pause == IDLE_DELAY
+
+
+def pause_after(seconds: float, grace: float) -> float:
+    """The longest pause in an outage that has lasted so long, after many attempts."""
+    outage = Outage(grace)
+    for number in range(41):
+        pause = outage.failed(ERROR, now=number * seconds / 40, seconds=0, dice=1, curable=True)
+    return pause
+
+
+def test_a_young_outage_is_looked_at_more_often_than_an_old_one():
+    assert pause_after(0.2, grace=0.1) == PATIENT_DELAY
+    assert pause_after(2.0, grace=1.5) == pytest.approx(2.0 * IDLE_SHARE)
+    assert pause_after(60.0, grace=1.5) == IDLE_DELAY
+
+
+def test_what_waiting_does_not_cure_is_not_tried_more_often_at_first():
+    outage = Outage(grace=5)
+    pauses = [outage.failed(ERROR, now=0.1, seconds=0, dice=1, curable=False) for _ in range(20)]
+    assert pauses[-1] == IDLE_DELAY
 
 
 @pytest.mark.parametrize("dice", [0.0, 0.3, 1.0])

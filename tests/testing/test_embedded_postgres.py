@@ -57,6 +57,11 @@ def test_settings_are_given_and_altered_ones_win(server) -> None:
     assert server.query("SHOW work_mem") == [("9MB",)]
 
 
+def test_a_row_of_one_empty_string_is_no_empty_row(server) -> None:
+    assert server.query("SELECT '' UNION ALL SELECT NULL UNION ALL SELECT ''") == [("",), (None,), ("",)]
+    assert server.query("SELECT '' WHERE false") == []
+
+
 def test_query_tells_null_from_empty_and_keeps_line_breaks(server) -> None:
     assert server.query("SELECT NULL, '', E'a\\n\"b\",c' UNION ALL SELECT 'x', 'y', 'z'") == [
         (None, "", 'a\n"b",c'),

@@ -357,3 +357,38 @@ def test_mariadb_works_through_the_proxy_and_a_query_is_one_turn(fresh_mariadb, 
         with pytest.raises(pymysql.OperationalError):
             client.query("SELECT 1")
         client.close()
+
+
+class Ear:
+    """Keeps what it hears of one connection."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.ends = 0
+
+    def said(self, data: bytes) -> None:
+        self.heard += data
+
+    def over(self) -> None:
+        self.ends += 1
+
+
+def test_a_witness_hears_what_reaches_the_client_and_the_end_of_each_connection(echo) -> None:
+    ears: list[Ear] = []
+
+    def ear() -> Ear:
+        ears.append(Ear())
+        return ears[-1]
+
+    with FaultProxy("127.0.0.1", echo.port, witness=ear) as proxy:
+        with socket.create_connection((proxy.host, proxy.port), timeout=SOON) as client:
+            assert answer_to(client, b"first") == b"first"
+            proxy.drop("existing")
+            client.sendall(b"lost")
+            with socket.create_connection((proxy.host, proxy.port), timeout=SOON) as another:
+                assert answer_to(another, b"second") == b"second"
+            assert eventually(lambda: ears[1].ends == 1)
+            assert ears[0].ends == 0
+        proxy.reset()
+        assert eventually(lambda: ears[0].ends == 1)
+    assert [ear.heard for ear in ears] == [b"first", b"second"]

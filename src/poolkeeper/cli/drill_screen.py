@@ -88,7 +88,7 @@ def show(report: Report) -> None:
     title = f"{len(report.played)} runs in {report.seconds:.0f} s"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for column in ("scenario", "verdict", *stacks):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "scenario")
     for runs in report.by_scenario:
         good = verdict_on(runs)
         found = {run.stack.name: _cell(run) for run in runs}

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from poolkeeper.drill.connects import Connect, most_at_once
 from poolkeeper.drill.phased import Outcome
 
 # Of the curve over time (seconds).
 _STEP = 0.25
-# The window of "connect attempts at once" (seconds), and how near the end of a run trouble counts as lasting.
-_AT_ONCE = 0.1
+# The window of the rate of connects (seconds), and how near the end of a run trouble counts as lasting.
+_WINDOW = 0.1
 _LASTING = 0.3
 
 
@@ -47,8 +48,9 @@ class Observed:
     """Everything from one run; moments are seconds from the start of the load, so before it they are negative.
 
     `marks` has "opened" (the steady state has begun), "fault" and "over" (the trouble's begin and end) and what a fault
-    added, `counts` whatever else it counted. `in_use` is what the pool had in
-    use at the end, None where the service had ended; `causes` are what the service named as causes of its trouble.
+    added, `counts` whatever else it counted. `in_use` is what the pool had in use at the end, None where the service
+    had ended; `causes` are what the service named as causes of its trouble. `connecting` are the connects from "opened"
+    on.
     """
 
     stack: str
@@ -62,6 +64,7 @@ class Observed:
     backends_left: int
     behind: float = 0.0
     causes: tuple[str, ...] = ()
+    connecting: tuple[Connect, ...] = ()
 
     def during(self, begin: str, end: str) -> list[Outcome]:
         """The requests that were under way at some moment between two marks."""
@@ -88,9 +91,11 @@ class Figures:
     `refused` were told to come back later (503 with Retry-After), the slowest after `refused_ms`. `wrong` are
     successes whose work is not there, or is there twice, None where nobody can tell. `longest_gap` is the longest
     time without a success while requests were sent. `healthy_after` counts from the end of the fault to the last
-    request that did not succeed; None where there was no end of it. `connects_at_once` are attempts within 100 ms.
-    `slots_left` is what the pool could still give, None where the service had ended. `more` is what only this
-    scenario measures, `trouble` when the fault began and ended, on the clock of the `curve`.
+    request that did not succeed; None where there was no end of it. `connects_at_once` is how many connects were under
+    way at the same moment, from the first byte until the server let the client in, None where encryption hides that;
+    `connects_in_100_ms` are all that began within 100 ms, however short. `slots_left` is what the pool could still
+    give, None where the service had ended. `more` is what only this scenario measures, `trouble` when the fault began
+    and ended, on the clock of the `curve`.
     """
 
     stack: str
@@ -107,7 +112,8 @@ class Figures:
     healthy_after: float | None
     connections_peak: int
     connects: int
-    connects_at_once: int
+    connects_at_once: int | None
+    connects_in_100_ms: int
     backends_left: int
     slots: int
     slots_left: int | None
@@ -143,7 +149,8 @@ def figures_of(seen: Observed, more: dict[str, float]) -> Figures:
         healthy_after=_healthy_after(seen),
         connections_peak=max((sample.connections for sample in seen.samples), default=0),
         connects=seen.samples[-1].connects - seen.samples[0].connects if seen.samples else 0,
-        connects_at_once=_at_once(seen.samples),
+        connects_at_once=None if any(each.encrypted for each in seen.connecting) else most_at_once(seen.connecting),
+        connects_in_100_ms=_most_within_window(seen.samples),
         backends_left=seen.backends_left,
         slots=seen.connections,
         slots_left=None if seen.in_use is None else seen.connections - seen.in_use,
@@ -181,11 +188,11 @@ def _healthy_after(seen: Observed) -> float | None:
     return None if max(bad) > last - _LASTING else round(max(0.0, max(bad) - over), 3)
 
 
-def _at_once(samples: Sequence[Sample]) -> int:
+def _most_within_window(samples: Sequence[Sample]) -> int:
     """The most connects between two samples that are at most a window apart."""
     most, first = 0, 0
     for sample in samples:
-        while sample.at - samples[first].at > _AT_ONCE:
+        while sample.at - samples[first].at > _WINDOW:
             first += 1
         most = max(most, sample.connects - samples[first].connects)
     return most

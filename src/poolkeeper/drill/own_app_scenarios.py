@@ -56,7 +56,7 @@ def well_again(figures: Figures) -> Iterable[Check]:
 def after_restart(figures: Figures) -> Iterable[Check]:
     yield from only_in_flight(figures)
     # Of its pool we know no more than that.
-    yield at_most("connect attempts within 100 ms", figures.connects_at_once, max(1, figures.connections_peak))
+    yield at_most("connect attempts within 100 ms", figures.connects_in_100_ms, max(1, figures.connections_peak))
     yield from nothing_left(figures)
 
 

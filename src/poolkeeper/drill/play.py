@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from poolkeeper.drill.connects import Connects
 from poolkeeper.drill.figures import Figures, Observed, figures_of
 from poolkeeper.drill.ground import Ground
 from poolkeeper.drill.load_process import LoadProcess
@@ -45,10 +46,10 @@ def play(scenario: Scenario, subject: Subject, ground: Ground) -> Played:
     Raises `ServiceFailed` where the service cannot start, `EmbeddedPostgresError`, and RuntimeError when the load's
     process fails. Whatever happens, nothing is left running.
     """
-    server = ground.server
+    server, connects = ground.server, Connects()
     with (
         ground.spot() as spot,
-        FaultProxy(server.host, server.port) as proxy,
+        FaultProxy(server.host, server.port, witness=connects.listen) as proxy,
         Sampler(proxy) as sampler,
         scenario.props(site := Site(server, spot.database, proxy, spot.folder)) as props,
     ):
@@ -58,6 +59,7 @@ def play(scenario: Scenario, subject: Subject, ground: Ground) -> Played:
         with service:
             outcomes, behind = _under_load(scenario, subject, stage)
             samples = sampler.since(stage.marks["opened"], stage.begins)
+            connecting = connects.since(stage.marks["opened"], stage.begins)
             scenario.ending(stage)
             stage.wait(_SETTLE)
             in_use, causes = subject.look(stage) if service.running else (None, ())
@@ -73,6 +75,7 @@ def play(scenario: Scenario, subject: Subject, ground: Ground) -> Played:
             backends_left=_backends(stage),
             behind=behind,
             causes=causes,
+            connecting=connecting,
         )
     figures = figures_of(seen, scenario.measure(seen))
     return Played(scenario, subject, figures, judge(figures, scenario.expect(figures)))
@@ -95,7 +98,6 @@ def _under_load(scenario: Scenario, subject: Subject, stage: Stage) -> tuple[lis
 def _backends(stage: Stage) -> int:
     """The connections that the ended service has left on the server."""
     deadline = time.monotonic() + _SETTLE
-    where = f"datname = '{stage.database}'"
-    while (left := len(stage.server.activity(where))) and time.monotonic() < deadline:
+    while (left := stage.backends()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left

@@ -10,10 +10,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from poolkeeper.drill.service import LIFELINE
 from poolkeeper.testing import EmbeddedPostgres
 from poolkeeper.testing.ports import LOOPBACK, ReservedPort
+
+PoolMode = Literal["session", "transaction"]
 
 # Seconds. It listens within a few hundredths; a busy machine takes longer.
 _READY_WITHIN = 20.0
@@ -35,10 +38,14 @@ def missing() -> str:
 class Pooler:
     """A PgBouncer before `server` on a port that it keeps over restarts; it ends with this process.
 
+    In session mode a server connection ends with its client, so that what is left on the server was left by a client;
+    in transaction mode `shares` is true, and those that idle are the pooler's own.
+
     Raises RuntimeError where it does not come up, with its log.
     """
 
-    def __init__(self, server: EmbeddedPostgres, folder: Path, settings: Mapping[str, object]) -> None:
+    def __init__(self, server: EmbeddedPostgres, folder: Path, mode: PoolMode, settings: Mapping[str, object]) -> None:
+        self.shares = mode == "transaction"
         self._reserved = ReservedPort()
         self._folder = folder / "pgbouncer"
         self._folder.mkdir(mode=0o755)
@@ -49,6 +56,8 @@ class Pooler:
             "unix_socket_dir": "",
             "auth_type": "trust",
             "auth_file": self._folder / "users",
+            "pool_mode": mode,
+            **({} if self.shares else {"server_lifetime": 0}),
             **settings,
         }
         lines = "".join(f"{name} = {value}\n" for name, value in given.items())

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from sqlalchemy import make_url
 
 from poolkeeper.drill.crowd import Crowd
-from poolkeeper.drill.pooler import Pooler
-from poolkeeper.drill.stacks import resolver
+from poolkeeper.drill.pooler import Pooler, PoolMode
+from poolkeeper.drill.stacks import POOL_MODE, resolver
 from poolkeeper.drill.stage import Site
 from poolkeeper.testing.ports import LOOPBACK
 
@@ -98,18 +98,17 @@ def short_idle_sessions(site: Site) -> Generator[Mapping[str, str]]:
     yield {}
 
 
-def session_pooler(**settings: object) -> Callable[[Site], AbstractContextManager[Mapping[str, str]]]:
-    """A PgBouncer in session mode, with these settings of its own, between the proxy and the server."""
+def pooler_in(mode: PoolMode, **settings: object) -> Callable[[Site], AbstractContextManager[Mapping[str, str]]]:
+    """A PgBouncer in this mode, with these settings of its own, between the proxy and the server."""
 
     @contextmanager
     def between(site: Site) -> Generator[Mapping[str, str]]:
-        # A server connection ends with its client, so that what is left on the server was left by the service.
-        given = {"pool_mode": "session", "server_lifetime": 0, "server_login_retry": 1, **settings}
-        with closing(Pooler(site.server, site.folder, given)) as site.pooler:
+        with closing(Pooler(site.server, site.folder, mode, {"server_login_retry": 1, **settings})) as site.pooler:
             site.pooler.start()
             site.proxy.lead_to(LOOPBACK, site.pooler.port)
             # PgBouncer refuses who sends such a parameter.
-            yield {"DATABASE_PROVIDER": "pgbouncer-session", "DATABASE_STATEMENT_TIMEOUT": "none"}
+            told = {"DATABASE_PROVIDER": f"pgbouncer-{mode}", "DATABASE_STATEMENT_TIMEOUT": "none"}
+            yield told | {POOL_MODE: mode}
 
     return between
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from poolkeeper.drill.figures import Figures, Observed
 from poolkeeper.drill.stage import Stage
-from poolkeeper.drill.verdict import Check, at_most, nothing_left, served
+from poolkeeper.drill.verdict import Check, at_most, no_storm, nothing_left, served
 
 # Seconds from the stop to the start; a small server alone would be back in a fifth of it.
 AWAY = 1.0
@@ -40,5 +40,11 @@ def only_in_flight(figures: Figures) -> Iterable[Check]:
 
 def expect(figures: Figures) -> Iterable[Check]:
     yield from only_in_flight(figures)
-    yield at_most("connect attempts within 100 ms", figures.connects_at_once, figures.slots)
+    yield from no_storm(figures)
     yield from nothing_left(figures)
+
+
+def chief(figures: Figures) -> str:
+    """For the table: whom it cost an answer, and what the server met when it came back."""
+    at_once = "" if figures.connects_at_once is None else f", {figures.connects_at_once} connects at once"
+    return f"{figures.failed} failed{at_once}"

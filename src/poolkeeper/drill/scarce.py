@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from poolkeeper.drill.figures import Figures
-from poolkeeper.drill.verdict import Check, at_most, none_failed, none_refused, nothing_left, served
+from poolkeeper.drill.verdict import Check, no_storm, none_failed, none_refused, nothing_left, served
 
 # Connections that the service can get.
 LEFT = 8
@@ -15,5 +15,5 @@ def expect(figures: Figures) -> Iterable[Check]:
     yield served(figures)
     yield none_failed(figures)
     yield none_refused(figures)
-    yield at_most("connect attempts within 100 ms", figures.connects_at_once, figures.slots)
+    yield from no_storm(figures)
     yield from nothing_left(figures)

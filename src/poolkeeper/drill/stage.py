@@ -105,6 +105,12 @@ class Stage:
         """End the service's connections that meet an SQL condition on pg_stat_activity, and say how many."""
         return self.server.terminate_backends(f"datname = '{self.database}' AND ({where})")
 
+    def backends(self) -> int:
+        """How many connections of the service are on the server; a pooler that shares them keeps idle ones itself."""
+        shared = self.site is not None and self.site.pooler is not None and self.site.pooler.shares
+        state = "state <> 'idle'" if shared else "true"
+        return len(self.server.activity(f"datname = '{self.database}' AND {state}"))
+
     def execute(self, sql: str) -> None:
         """Run statements in the service's database, past its pool."""
         self.server.execute(sql, database=self.database)

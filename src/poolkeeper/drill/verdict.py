@@ -9,6 +9,8 @@ from poolkeeper.drill.figures import Figures
 
 # A load generator that was so far (milliseconds) behind its schedule has measured itself.
 _BEHIND = 500
+# The two that a pool of poolkeeper opens at a time, and as many of what looks at the server apart from it.
+_CONNECTS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,12 @@ def none_refused(figures: Figures) -> Check:
 def served(figures: Figures) -> Check:
     """A stack that answers nobody has not passed."""
     return at_least("successes", figures.ok, 1)
+
+
+def no_storm(figures: Figures) -> Iterable[Check]:
+    """One process does not run down a server that gets well; where encryption hides its connects, nobody knows."""
+    if figures.connects_at_once is not None:
+        yield at_most("connects under way at once", figures.connects_at_once, _CONNECTS_AT_ONCE)
 
 
 def named(figures: Figures, cause: str) -> Check:

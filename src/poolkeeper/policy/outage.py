@@ -5,8 +5,10 @@ from __future__ import annotations
 FIRST_DELAY = 0.005
 # Who waits is served this long after the database is back, at the latest.
 PATIENT_DELAY = 0.15
-# Nobody waits any more: one attempt a second notices the end of an outage soon, and burdens nobody.
+# Nobody waits any more: some attempts in each second notice the end of a short outage soon, and one in each the end of
+# a long one, which burdens nobody. That is a quarter of the time for which nothing was to be reached.
 IDLE_DELAY = 1.0
+IDLE_SHARE = 0.25
 # A failed attempt speaks for the time until the next one has had its turn, and as long as it took itself.
 NEWS_FOR = 2 * IDLE_DELAY
 # So many refusals in a row, of a kind that waiting does not cure, are no accident.
@@ -40,9 +42,14 @@ class Outage:
         self._news_until = now + seconds + NEWS_FOR
         if self.failures == 1 or (not curable and self.failures < SURE_AFTER):
             return 0.0
-        longest = IDLE_DELAY if self.is_lasting(now) else PATIENT_DELAY
         delay = FIRST_DELAY * 2 ** min(self.failures, 20)
-        return float(min(longest, delay) * (0.5 + dice / 2))
+        return float(min(self._longest_delay(now), delay) * (0.5 + dice / 2))
+
+    def _longest_delay(self, now: float) -> float:
+        if self.is_hopeless:
+            return IDLE_DELAY
+        idle = min(IDLE_DELAY, (now - self.since) * IDLE_SHARE) if self.is_lasting(now) else 0.0
+        return max(PATIENT_DELAY, idle)
 
     def ended(self) -> None:
         """A connect succeeded."""

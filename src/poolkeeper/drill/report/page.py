@@ -27,7 +27,8 @@ _COLUMNS: Sequence[tuple[str, Callable[[Figures], str]]] = (
     ("well after s", lambda f: "not" if f.healthy_after is None else f"{f.healthy_after:.2f}"),
     ("connections", lambda f: str(f.connections_peak)),
     ("connects", lambda f: str(f.connects)),
-    ("in 100 ms", lambda f: str(f.connects_at_once)),
+    ("at once", lambda f: "-" if f.connects_at_once is None else str(f.connects_at_once)),
+    ("in 100 ms", lambda f: str(f.connects_in_100_ms)),
     ("left on the server", lambda f: str(f.backends_left)),
     ("slots left", lambda f: "-" if f.slots_left is None else f"{f.slots_left} of {f.slots}"),
 )

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from poolkeeper.drill.figures import Figures, Observed
 from poolkeeper.drill.phased import PhasedLoad
 from poolkeeper.drill.props import HOSTS, named_host
+from poolkeeper.drill.restart import HEALTHY_WITHIN
 from poolkeeper.drill.scenario import Scenario
 from poolkeeper.drill.stage import Stage
-from poolkeeper.drill.verdict import Check, at_least, at_most, none_failed, nothing_left, served
+from poolkeeper.drill.verdict import Check, at_least, at_most, no_storm, none_failed, nothing_left, served
 
 # Seconds without a name, and without one of the connections that were there.
 _FOR = 1.5
@@ -31,7 +32,9 @@ def ended(seen: Observed) -> dict[str, float]:
 def expect(figures: Figures) -> Iterable[Check]:
     yield served(figures)
     yield none_failed(figures)
-    yield at_most("well again after the name is back", figures.healthy_after, 1.0, "s")
+    # A pool notices by trying: after a quarter of the time that was lost, and one attempt at a time.
+    yield at_most("well again after the name is back", figures.healthy_after, HEALTHY_WITHIN, "s")
+    yield from no_storm(figures)
     yield at_least("connections that were ended", figures.more["ended"], 1)
     yield from nothing_left(figures)
 

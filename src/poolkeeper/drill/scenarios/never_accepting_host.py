@@ -8,7 +8,7 @@ from poolkeeper.drill.figures import Figures
 from poolkeeper.drill.phased import PhasedLoad
 from poolkeeper.drill.scenario import Scenario
 from poolkeeper.drill.stage import Stage
-from poolkeeper.drill.verdict import Check, at_most, nothing_left, served
+from poolkeeper.drill.verdict import Check, at_most, no_storm, nothing_left, served
 
 # Seconds; and those after which a connect is given up, which is the least that getting well can take.
 _FOR = 2.0
@@ -26,7 +26,7 @@ def expect(figures: Figures) -> Iterable[Check]:
     yield served(figures)
     yield at_most("callers left without an answer", figures.failed, 0)
     yield at_most("well again after the host answers", figures.healthy_after, _CONNECT_TIMEOUT + 1, "s")
-    yield at_most("connect attempts within 100 ms", figures.connects_at_once, figures.slots)
+    yield from no_storm(figures)
     yield from nothing_left(figures)
 
 

@@ -13,6 +13,8 @@ from types import MappingProxyType
 STACK = "DRILL_STACK"
 # What the connections of a stock stack are called, where they have to be told from those of others.
 APPLICATION_NAME = "DRILL_APPLICATION_NAME"
+# The mode of the pooler that stands between, where one does.
+POOL_MODE = "DRILL_POOL_MODE"
 # How long callers wait is known to whoever runs the service; the server's and the driver's limits follow from it.
 _COMMAND_AFTER = 1.0
 

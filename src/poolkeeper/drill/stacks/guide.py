@@ -6,7 +6,7 @@ from typing import Annotated
 
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, setting, url
+from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, connect_args, setting, url
 
 db = StockDatabase(
     create_async_engine(
@@ -16,6 +16,7 @@ db = StockDatabase(
         pool_timeout=30,
         pool_recycle=int(setting("pool_recycle")),
         pool_pre_ping=True,
+        connect_args=connect_args(),
     )
 )
 keeper = StockKeeper(db)

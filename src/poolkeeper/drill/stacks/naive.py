@@ -6,9 +6,9 @@ from typing import Annotated
 
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, url
+from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, connect_args, url
 
-db = StockDatabase(create_async_engine(url()))
+db = StockDatabase(create_async_engine(url(), connect_args=connect_args()))
 keeper = StockKeeper(db)
 
 WriteDB = ReadDB = Annotated[AsyncSession, keeper.get_db]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, setting, url
+from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, connect_args, setting, url
 
 _COUNTS = "pool_size", "max_overflow"
 _SWITCHES: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ for _name, _option in _SWITCHES.items():
     if _is_set(_name):
         _options |= _option
 
-db = StockDatabase(create_async_engine(url(), **_options))
+db = StockDatabase(create_async_engine(url(), connect_args=connect_args(), **_options))
 keeper = StockKeeper(db)
 
 WriteDB = ReadDB = Annotated[AsyncSession, keeper.get_db]

@@ -6,12 +6,15 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
+from uuid import uuid4
 
 from fastapi import Depends, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from poolkeeper.drill.stacks import POOL_MODE
 
 
 def url() -> str:
@@ -21,6 +24,17 @@ def url() -> str:
 def setting(name: str) -> float:
     """A number that `Stack.environment` has set. Raises KeyError when it has not."""
     return float(os.environ[f"DRILL_{name.upper()}"])
+
+
+def connect_args(**given: Any) -> dict[str, Any]:
+    """Arguments for asyncpg, and those that SQLAlchemy's page on it asks for where a pooler shares server connections.
+
+    https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer
+    """
+    if os.environ.get(POOL_MODE) != "transaction":
+        return given
+    nothing_kept = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    return {**nothing_kept, "prepared_statement_name_func": lambda: f"__asyncpg_{uuid4()}__", **given}
 
 
 class StockDatabase:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, setting, url
+from poolkeeper.drill.stacks.stock import StockDatabase, StockKeeper, connect_args, setting, url
 
 # Seconds. Of 30, 2 and 1 it was 1 that kept a pool of 10 at its capacity under three times its load.
 _POOL_TIMEOUT = 1
@@ -39,7 +39,7 @@ db = StockDatabase(
         pool_timeout=_POOL_TIMEOUT,
         pool_recycle=int(setting("pool_recycle")),
         pool_pre_ping=True,
-        connect_args={"timeout": _CONNECT_TIMEOUT, "command_timeout": setting("patience")},
+        connect_args=connect_args(timeout=_CONNECT_TIMEOUT, command_timeout=setting("patience")),
     )
 )
 keeper = _TunedKeeper(db, scope="function")

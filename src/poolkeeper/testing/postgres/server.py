@@ -191,7 +191,8 @@ class Server:
             environment={"PGAPPNAME": APPLICATION_NAME, "PGPASSWORD": credentials.password or ""},
         )
         rows = csv.reader(io.StringIO(output, newline=""))
-        return [tuple(None if value == _NULL else value for value in row) for row in rows]
+        # psql writes a row of one empty string as a blank line, and rows without a column not at all.
+        return [tuple(None if value == _NULL else value for value in row or ("",)) for row in rows]
 
     def execute(self, sql: str, database: str | None = None) -> None:
         """Run statements as the superuser, several of them as one transaction. Raises `EmbeddedPostgresError`."""

@@ -2,5 +2,6 @@
 
 from poolkeeper.testing.proxy.fault_proxy import FaultProxy
 from poolkeeper.testing.proxy.traffic import Traffic
+from poolkeeper.testing.proxy.witness import Witness
 
-__all__ = ["FaultProxy", "Traffic"]
+__all__ = ["FaultProxy", "Traffic", "Witness"]

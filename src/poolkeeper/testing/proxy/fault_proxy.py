@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -14,6 +14,7 @@ from poolkeeper.testing.ports import LOOPBACK, ReservedPort
 from poolkeeper.testing.proxy.link import Address, Link, Weather
 from poolkeeper.testing.proxy.loop import LoopThread
 from poolkeeper.testing.proxy.traffic import Traffic
+from poolkeeper.testing.proxy.witness import Unheard, Witness
 
 Reach = Literal["existing", "all"]
 _Welcome = Literal["forward", "hang", "reset", "refuse"]
@@ -29,11 +30,13 @@ class FaultProxy:
             proxy.drop()
 
     It runs in a thread of its own; its methods return at once and may be called from any thread and from async code.
-    A fault reaches the connections that exist, or all (those and every new one), until `heal`.
+    A fault reaches the connections that exist, or all (those and every new one), until `heal`. `witness` is called for
+    each new connection, in the proxy's thread, and what it returns hears of that one.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, witness: Callable[[], Witness] = Unheard) -> None:
         self.target = (host, port)
+        self._witness = witness
         self._addresses: list[Address] = []
         self._weather = Weather()
         self._welcome: _Welcome = "forward"
@@ -165,7 +168,7 @@ class FaultProxy:
             return
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._begin(Link(client, self._weather))
+        self._begin(Link(client, self._weather, self._witness()))
 
     def _begin(self, link: Link) -> None:
         self._weather.meter.add(accepted=1, opened=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poolkeeper.testing.proxy.traffic import Meter
+from poolkeeper.testing.proxy.witness import Witness
 
 Address = tuple[socket.AddressFamily, Any]
 
@@ -30,11 +31,11 @@ class Weather:
 class Link:
     """Carries bytes between a client and the server until both have closed, or until the link is told to end."""
 
-    def __init__(self, client: socket.socket, weather: Weather) -> None:
+    def __init__(self, client: socket.socket, weather: Weather, witness: Witness) -> None:
         self.is_silent = False
         self.has_lost = False
         self.ends_with_reset = False
-        self._weather = weather
+        self._weather, self._witness = weather, witness
         self._sockets = [client]
         self._awaits_turn = True
 
@@ -48,7 +49,7 @@ class Link:
                 for source, target, count in ((client, server, self._from_client), (server, client, self._from_server)):
                     line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_IN_FLIGHT)
                     group.create_task(self._receive(source, line, count))
-                    group.create_task(self._deliver(line, target))
+                    group.create_task(self._deliver(line, target, to_client=target is client))
         except* OSError:
             self.ends_with_reset = True
 
@@ -71,6 +72,7 @@ class Link:
             if self.ends_with_reset:
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             side.close()
+        self._witness.over()
 
     async def _receive(
         self, source: socket.socket, line: asyncio.Queue[tuple[float, bytes]], count: Callable[[int], None]
@@ -83,7 +85,9 @@ class Link:
             if not data:
                 return
 
-    async def _deliver(self, line: asyncio.Queue[tuple[float, bytes]], target: socket.socket) -> None:
+    async def _deliver(
+        self, line: asyncio.Queue[tuple[float, bytes]], target: socket.socket, *, to_client: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due, data = await line.get()
@@ -93,6 +97,8 @@ class Link:
                 self.has_lost = True
             elif data:
                 await loop.sock_sendall(target, data)
+                if to_client:
+                    self._witness.said(data)
             else:
                 target.shutdown(socket.SHUT_WR)
             if not data:

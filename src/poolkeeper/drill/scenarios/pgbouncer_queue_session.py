@@ -1,14 +1,13 @@
-"""The pooler has fewer connections than the pool behind it wants."""
+"""The pooler has fewer connections than the pool behind it wants, and gives each away for good."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from poolkeeper.drill.figures import Figures
-from poolkeeper.drill.phased import PhasedLoad
+from poolkeeper.drill.pooled import GIVES_UP, RATE, SCARCE, SERVERS, WAVE, wave_and_stream, without_server
 from poolkeeper.drill.pooler import missing
-from poolkeeper.drill.props import session_pooler
-from poolkeeper.drill.scarce import LEFT
+from poolkeeper.drill.props import pooler_in
 from poolkeeper.drill.scenario import Scenario
 from poolkeeper.drill.verdict import Check, at_most, none_failed, nothing_left, served
 
@@ -16,22 +15,24 @@ from poolkeeper.drill.verdict import Check, at_most, none_failed, nothing_left, 
 def expect(figures: Figures) -> Iterable[Check]:
     yield served(figures)
     yield none_failed(figures)
-    # Those on whose connections it was found out, once.
-    yield at_most("refused requests", figures.refused, figures.slots - LEFT)
+    # In session mode no client gives its server connection back while it stays: whoever of the wave has none waits in
+    # vain, until PgBouncer gives it up. The stream afterwards fits on those that have one.
+    yield at_most("refused requests", figures.refused, without_server(figures))
     yield at_most("well again after the first wave", figures.healthy_after, 1.0, "s")
     yield from nothing_left(figures)
 
 
 SCENARIO = Scenario(
-    name="pgbouncer-queue",
-    question=f"PgBouncer has {LEFT} server connections, the pool wants 20. Who waits in whose queue?",
-    steady="20 requests at once, then 40 of 100 ms per second; session mode, query_wait_timeout 2 s",
+    name="pgbouncer-queue-session",
+    question=f"PgBouncer has {SERVERS} server connections, the pool wants 20. Who waits in whose queue?",
+    steady=f"{WAVE} requests at once, then {RATE:g} of 100 ms per second; session mode, "
+    f"query_wait_timeout {GIVES_UP:g} s",
     predicted="PgBouncer lets a client in before it has a server connection for it, so no pool can tell before a "
     "statement has waited for 2 s in its queue. Stock pools open and fail again and again; poolkeeper tells those "
     "callers when to come back, once.",
     breaks=frozenset({"naive", "guide", "tuned"}),
-    load=PhasedLoad(phases=((400, 0.05), (40, 3.95)), mix={"slow": 70, "transfer": 30}, hold=0.1),
-    props=session_pooler(default_pool_size=LEFT, query_wait_timeout=2),
+    load=wave_and_stream(),
+    props=pooler_in("session", **SCARCE),
     missing=missing,
     expect=expect,
     chief=("failed", lambda figures: f"{figures.failed} failed"),
