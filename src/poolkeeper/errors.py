@@ -114,7 +114,7 @@ class PoolSaturated(PoolTimeout):
 
     `reason` is "max-waiting", "predicted-wait" or "nobody-returns" (each connection is held by a task that waits for
     another one, or has ended). `predicted_wait` is how long this caller would have waited, `retry_after` when it may be
-    let in (seconds).
+    let in (seconds). The message of a caller that holds a connection itself says which, and what to do about it.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from tests.servers import left_after_a_moment
 from poolkeeper import Database
 from poolkeeper.database.door import Door
 from poolkeeper.errors import PoolSaturated, PoolTimeout
+from poolkeeper.pool import Caller, current_caller
 
 pytestmark = pytest.mark.anyio
 SELECT = text("SELECT 1")
@@ -32,7 +34,7 @@ async def refused(database: Database) -> PoolTimeout:
 
 @on(*POSTGRESQL, *MARIADB)
 async def test_a_timeout_names_the_holder_its_line_and_the_cause(store: Store) -> None:
-    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1) as database:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.3) as database:
         kept = [await asyncio.create_task(leak(database), name=f"task {number}") for number in range(5)]
         error = await refused(database)
         assert "leak (certain): 5 of 5 connections" in str(error)
@@ -45,14 +47,19 @@ async def test_a_timeout_names_the_holder_its_line_and_the_cause(store: Store) -
 
 @on(*BLOCKING)
 async def test_a_thread_that_times_out_is_told_too(store: Store) -> None:
-    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1) as database:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.3) as database:
 
         def take() -> Connection:
             connection = database.sync_engine.connect()
             connection.execute(SELECT)
             return connection
 
-        kept = [take() for _ in range(5)]
+        kept: list[Connection] = []
+        for _ in range(5):
+            # One each: who takes a second one would be the cause.
+            thread = threading.Thread(target=lambda: kept.append(take()))
+            thread.start()
+            thread.join()
         with pytest.raises(PoolTimeout) as caught:
             await asyncio.to_thread(take)
         assert "limit of size 5 overflow 0 reached" in str(caught.value)
@@ -66,7 +73,7 @@ async def test_a_thread_that_times_out_is_told_too(store: Store) -> None:
 
 @on(POSTGRESQL[1])
 async def test_threads_that_time_out_together_are_told_one_story(store: Store) -> None:
-    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.5) as database:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.3) as database:
         told, report = [], database.explaining.report
 
         def counted() -> object:
@@ -108,7 +115,7 @@ async def test_the_server_is_not_looked_at_unasked_where_that_is_not_wanted(stor
 
 
 @on(POSTGRESQL[0])
-@pytest.mark.parametrize("slow_hold", [0.2, None])
+@pytest.mark.parametrize("slow_hold", [0.2, pytest.param(None, marks=pytest.mark.slow)])
 async def test_a_long_hold_is_logged_from_slow_hold_on(
     store: Store, slow_hold: float | None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,7 +127,7 @@ async def test_a_long_hold_is_logged_from_slow_hold_on(
 
 @on(POSTGRESQL[0])
 async def test_all_who_are_turned_away_at_once_get_one_report(store: Store) -> None:
-    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1, max_waiting=3) as database:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.3, max_waiting=3) as database:
         kept = [await asyncio.create_task(leak(database)) for _ in range(5)]
         told, report = [], database.explaining.report
 
@@ -132,15 +139,80 @@ async def test_all_who_are_turned_away_at_once_get_one_report(store: Store) -> N
         errors = await asyncio.gather(*(refused(database) for _ in range(20)))
         assert any(isinstance(error, PoolSaturated) for error in errors)
         assert all("leak (certain): 5 of 5" in str(error) for error in errors)
-        # Those refused at once, and those who timed out a second later.
+        # Those refused at once, and those who timed out later.
         assert len(told) <= 2
+        for connection in kept:
+            await connection.close()  # type: ignore[attr-defined]
+
+
+async def audit(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute(SELECT)  # the second
+
+
+async def nests(database: Database, holding: float = 0.1) -> None:
+    current_caller.set(Caller())
+    async with database.session() as session:
+        await session.execute(SELECT)
+        await asyncio.sleep(holding)
+        await audit(database)
+
+
+@on(*POSTGRESQL, *MARIADB)
+@pytest.mark.parametrize("size", [1, 3])
+async def test_a_refused_nested_checkout_is_told_as_one_in_its_error_and_afterwards(store: Store, size: int) -> None:
+    async with store.make(pool_size=size, max_overflow=0, pool_timeout=20) as database:
+        outcomes = await asyncio.gather(*(nests(database) for _ in range(2 * size)), return_exceptions=True)
+        errors = [error for error in outcomes if error is not None]
+        assert errors
+        for error in errors:
+            assert isinstance(error, PoolSaturated)
+            assert error.reason == "nobody-returns"
+            message = str(error)
+            for told in (message.partition("\n")[0], message.partition("\n")[2], error.report):
+                assert "in nests" in told
+                assert "in audit" in told
+            assert "nested-checkout (certain)" in message
+            assert "Pass the session down" in message
+        # All that deadlocked has been resolved.
+        explanation = await database.explain()
+        assert explanation.snapshot.in_use == 0
+        first = explanation.findings[0]
+        assert (first.code, first.severity, first.figures["refused"]) == ("nested-checkout", "error", len(errors))
+        assert explanation.snapshot.totals.refusals == {"nobody-returns": len(errors)}
+
+
+@on(POSTGRESQL[0])
+async def test_what_others_were_told_just_now_is_not_told_to_a_nested_checkout(store: Store) -> None:
+    async with store.make(pool_size=2, max_overflow=0, pool_timeout=20, max_waiting=0) as database:
+        kept = [await asyncio.create_task(leak(database)) for _ in range(2)]
+        assert "nested" not in str(await refused(database))
+        await kept.pop().close()  # type: ignore[attr-defined]
+        with pytest.raises(PoolSaturated) as caught:
+            await asyncio.create_task(nests(database, 0))
+        assert "nested-checkout (certain)" in str(caught.value)
+        await kept.pop().close()  # type: ignore[attr-defined]
+
+
+@on(POSTGRESQL[0])
+async def test_who_is_refused_because_of_leaks_is_told_who_leaked(store: Store) -> None:
+    async with store.make(pool_size=2, max_overflow=0, pool_timeout=20, client_timeout=1) as database:
+        kept = [await asyncio.create_task(leak(database), name=f"task {number}") for number in range(2)]
+        sent_away, told_at_once = await refused(database), await refused(database)
+        assert isinstance(told_at_once, PoolSaturated)
+        assert told_at_once.reason == "nobody-returns"
+        for error in (sent_away, told_at_once):
+            assert "has ended without returning it" in str(error)
+            assert "leak (certain): 2 of 2 connections" in str(error)
+            assert "in leak" in str(error)
+            assert all(f"task {number}" in error.report for number in range(2))
         for connection in kept:
             await connection.close()  # type: ignore[attr-defined]
 
 
 @on(POSTGRESQL[0])
 async def test_a_report_that_fails_hides_no_error(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    async with store.make(pool_size=5, max_overflow=0, pool_timeout=1, max_waiting=1) as database:
+    async with store.make(pool_size=5, max_overflow=0, pool_timeout=0.3, max_waiting=1) as database:
         kept = [await leak(database) for _ in range(5)]
         database.engine.sync_engine.pool.reporter = lambda: 1 / 0  # type: ignore[attr-defined]
         error = await refused(database)
@@ -197,8 +269,8 @@ async def test_without_a_server_there_are_no_facts(store: Store) -> None:
         assert (explanation.facts, explanation.problem, explanation.findings) == (None, None, ())
 
 
-async def test_a_database_that_is_away_is_the_finding(free_tcp_port: int) -> None:
-    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{free_tcp_port}/shop", min_idle=0, pool_timeout=1)
+async def test_a_database_that_is_away_is_the_finding(closed_port: int) -> None:
+    database = Database(f"postgresql+asyncpg://me:hush4711@127.0.0.1:{closed_port}/shop", min_idle=0, pool_timeout=1)
     async with database:
         with pytest.raises(Exception, match="refused"):
             await leak(database)

@@ -13,6 +13,7 @@ from tests.diagnosis.windows import (
     holder,
     holders,
     in_gap,
+    nesting,
     session,
     sessions,
     window,
@@ -166,6 +167,7 @@ NESTED = Cause(
     full(in_gap(awaiting=(), waits_at="orders/audit.py:9 in write_audit"), waiting=10),
     facts(*sessions(**IDLE_IN_TRANSACTION)),
 )
+REFUSED_NESTED = Cause("nested-checkout", nesting(), facts(*sessions(**IDLE_IN_TRANSACTION)))
 _STARVED = {"threads": Threads(40, 40, 20, "orders/report.py:7 in render", 38), "in_use": 2, "idle": 8}
 THREADS = Cause(
     "thread-starvation", window(since=20.0, holders=holders(2, state_seconds=0.002), **_STARVED), names_holders=False
@@ -372,6 +374,7 @@ CAUSES: tuple[Cause, ...] = (
     *CONNECT_CAUSES,
     LOOP,
     NESTED,
+    REFUSED_NESTED,
     THREADS,
     *CONNECTING_CAUSES,
     *SQL_CAUSES,

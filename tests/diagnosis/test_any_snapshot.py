@@ -16,10 +16,12 @@ from poolkeeper.model import (
     Histogram,
     Holder,
     LoopLag,
+    NestedCheckouts,
     Phase,
     PoolerFacts,
     Pools,
     PoolSnapshot,
+    RefusalReason,
     ServerFacts,
     ServerSession,
     Threads,
@@ -38,6 +40,7 @@ STATES = st.sampled_from([None, "active", "idle", "idle in transaction", "idle i
 ID = st.integers(0, 6)
 APPLICATIONS = ["shop/web-1/1", "shop/web-1/2", "shop/web-2/1", "psql"]
 
+REFUSALS = st.dictionaries(st.sampled_from([str(reason) for reason in RefusalReason]), COUNT)
 holders = st.builds(
     Holder,
     task=TEXT,
@@ -75,13 +78,17 @@ snapshots = st.builds(
     pool_recycle=MAYBE,
     oldest_waiter=MAYBE,
     totals=st.builds(
-        Totals, *[COUNT] * 8, st.dictionaries(st.sampled_from([str(kind) for kind in ConnectFailure]), COUNT)
+        Totals,
+        *[COUNT] * 8,
+        st.dictionaries(st.sampled_from([str(kind) for kind in ConnectFailure]), COUNT),
+        REFUSALS,
     ),
     timings=st.builds(Timings, *[histograms] * 5),
     loop_lag=st.none() | st.builds(LoopLag, histograms, SECONDS, st.none() | TEXT),
     connect_trouble=st.none()
     | st.builds(ConnectTrouble, st.sampled_from([str(kind) for kind in ConnectFailure]) | TEXT, TEXT, st.none() | TEXT),
     deadlocks=st.builds(Deadlocks, COUNT, *[st.none() | TEXT] * 3),
+    nested=st.builds(NestedCheckouts, COUNT, REFUSALS, st.none() | holders, SECONDS),
     threads=st.none() | st.builds(Threads, st.none() | st.integers(0, 6), COUNT, COUNT, st.none() | TEXT, COUNT),
     pools=st.none() | st.builds(Pools, COUNT, COUNT, st.none() | COUNT),
     unknown=st.frozensets(st.sampled_from(["waiting", "connecting", "timings.waits"])),

@@ -9,6 +9,7 @@ from tests.diagnosis.windows import (
     IDLE_IN_TRANSACTION,
     NOW,
     ROUTE,
+    SECOND_SITE,
     SITE,
     UPDATE,
     changed,
@@ -18,6 +19,7 @@ from tests.diagnosis.windows import (
     holder,
     holders,
     in_gap,
+    nesting,
     session,
     sessions,
     window,
@@ -32,6 +34,7 @@ from poolkeeper.model import (
     Phase,
     PoolerFacts,
     PoolSnapshot,
+    RefusalReason,
     ServerFacts,
     Severity,
 )
@@ -208,6 +211,26 @@ def test_a_stream_comes_before_its_cursor() -> None:
     assert first(full(in_gap(phase=Phase.RESPONDING, streams=True))).code == "held-while-streaming"
 
 
+@pytest.mark.parametrize("in_sql", [True, False])
+@pytest.mark.parametrize("there", [None, facts(*sessions(state_seconds=0.002))])
+def test_a_long_stream_that_fetches_in_between_keeps_its_connection(in_sql: bool, there: ServerFacts | None) -> None:
+    held = holders(in_sql=in_sql, phase=Phase.RESPONDING, seconds=7.0, state_seconds=0.002, statements=60)
+    found = first(full(held, load={"in_sql": 0.003, "gap": 0.003}), there)
+    assert (found.code, found.severity) == ("held-while-streaming", Severity.ERROR)
+    assert "(longest 7.0 s)" in found.seen
+
+
+def test_a_slow_statement_of_a_stream_is_the_statement() -> None:
+    held = holders(phase=Phase.RESPONDING, seconds=7.0, state_seconds=3.0)
+    assert first(full(held), facts(*sessions(state_seconds=3.0))).code == "slow-query"
+
+
+def test_a_short_stream_keeps_nothing_for_long() -> None:
+    held = holders(in_sql=False, phase=Phase.RESPONDING, seconds=0.05, state_seconds=0.002)
+    snapshots = full(held, load={"in_sql": 0.003, "gap": 0.003})
+    assert "held-while-streaming" not in [one.code for one in explain(snapshots)]
+
+
 def test_most_of_what_happens_is_told_first() -> None:
     held = (*in_gap(8, route="POST /pay"), *in_gap(2, finished=True))
     findings = explain(full(held))
@@ -272,7 +295,7 @@ def test_an_accident_of_the_loop_does_not_explain_a_full_pool() -> None:
 
 def test_one_long_pause_in_a_short_life_is_an_accident_of_the_loop() -> None:
     begun, now = window(seconds=2.0)[-2:]
-    pause = LoopLag(histogram({0.0004: 8, 0.3: 1}), 0.3)
+    pause = LoopLag(histogram({0.0004: 8, 0.3: 1}), 0.3, late=1)
     nested = holders(in_sql=False, waits_at="orders/audit.py:9 in write_audit")
     stuck = replace(now, in_use=10, idle=0, waiting=5, holders=nested, loop_lag=pause)
     findings = explain((replace(begun, loop_lag=LoopLag()), stuck))
@@ -280,6 +303,78 @@ def test_one_long_pause_in_a_short_life_is_an_accident_of_the_loop() -> None:
         ("nested-checkout", Severity.ERROR),
         ("event-loop-blocked", Severity.WARNING),
     ]
+
+
+# Nested checkouts
+
+
+def nested(snapshots: tuple[PoolSnapshot, ...]) -> Finding:
+    (found,) = [one for one in explain(snapshots) if one.code == "nested-checkout"]
+    return found
+
+
+def test_a_refused_nested_checkout_is_told_with_both_lines_and_how_many() -> None:
+    found = first(nesting(waited=2.0))
+    assert (found.code, found.severity, found.confidence) == ("nested-checkout", Severity.ERROR, Confidence.CERTAIN)
+    assert "80 second checkouts refused, 40 had to wait within 30 s" in found.seen
+    assert f"{ROUTE} at {SITE} asked for another at {SECOND_SITE}" in found.seen
+    assert (found.figures["refused"], found.figures["waited"], found.figures["waits_at"]) == (80, 40, SECOND_SITE)
+    assert "pool_timeout" not in f"{found.seen} {found.why} {found.fix}"
+
+
+def test_long_names_hide_neither_line() -> None:
+    site = "a_customers_orders/a_long_name_of_a_module.py:1234 in place_an_order"
+    waits_at = "a_customers_orders/another_long_name.py:1234 in write_the_audit_trail"
+    route = "GET /customers/{customer_id}/orders/{order_id}/lines/{line_id}/returns"
+    held = in_gap(awaiting=(), site=site, waits_at=waits_at, route=route)
+    for snapshots in (nesting(site=site, waits_at=waits_at, route=route), full(held, waiting=10)):
+        seen = first(snapshots).seen
+        assert site in seen
+        assert waits_at in seen
+
+
+@pytest.mark.parametrize(("refused", "severity"), [(2.0, Severity.ERROR), (0.4, Severity.WARNING)])
+def test_other_refusals_of_holders_are_the_cause_where_they_are_many(refused: float, severity: Severity) -> None:
+    snapshots = nesting(RefusalReason.PREDICTED_WAIT, refused=refused)
+    assert nested(snapshots).severity is severity
+    assert ("undersized-pool" in [one.code for one in explain(snapshots)]) is (severity is Severity.WARNING)
+
+
+@pytest.mark.parametrize(("waited", "severity"), [(18.0, Severity.ERROR), (3.0, Severity.WARNING)])
+def test_second_checkouts_that_wait_are_the_cause_where_they_are_many(waited: float, severity: Severity) -> None:
+    found = nested(nesting(refused=0, waited=waited, load={"refused": 0.0}))
+    assert found.severity is severity
+    assert f"{waited * 20:.0f} second checkouts had to wait" in found.seen
+
+
+def test_waits_that_nobody_notices_are_no_error() -> None:
+    assert nested(nesting(refused=0, waited=18.0, load={"refused": 0.0, "wait": 0.01})).severity is Severity.WARNING
+
+
+def test_nested_checkouts_of_long_ago_are_no_news() -> None:
+    assert "nested-checkout" not in [one.code for one in explain(nesting(ago=60.0)[-1:])]
+    before = nesting()[-1].nested
+    assert explain(changed(window(seconds=120.0), lambda snapshot: replace(snapshot, nested=before))) == ()
+
+
+def test_holders_that_wait_and_those_that_were_refused_are_one_finding() -> None:
+    held = in_gap(awaiting=(), waits_at=SECOND_SITE)
+    mixed = changed(nesting(), lambda snapshot: replace(snapshot, holders=held if snapshot.waiting else ()))
+    assert (nested(mixed).figures["refused"], nested(mixed).figures["connections"]) == (80, 10)
+
+
+@pytest.mark.parametrize("lag", [0.12, 0.4])
+def test_a_loop_that_is_late_often_and_never_blocked_is_a_busy_machine(lag: float) -> None:
+    """Lags of 0.12 s are short, and those of 0.4 s were for want of a CPU."""
+
+    def busy(snapshot: PoolSnapshot) -> PoolSnapshot:
+        assert snapshot.loop_lag is not None
+        return replace(snapshot, loop_lag=replace(snapshot.loop_lag, late=0))
+
+    snapshots = full(in_gap(), load={"lag": lag, "lag_share": 0.5})
+    first_told, *others = explain(changed(snapshots, busy))
+    assert (first_told.code, first_told.severity) == ("held-across-external-io", Severity.ERROR)
+    assert all(one.severity is Severity.WARNING for one in others if one.code == "event-loop-blocked")
 
 
 def test_the_blocked_line_is_named() -> None:

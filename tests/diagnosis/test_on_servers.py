@@ -158,7 +158,7 @@ async def test_a_nested_checkout(store: Store) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert found.code == "nested-checkout"
-    assert f"{HERE}:" in found.seen.partition("second one at")[2]
+    assert f"{HERE}:" in found.seen.partition("waits for another at")[2]
 
 
 @on(ASYNCPG)

@@ -13,8 +13,10 @@ from poolkeeper.model import (
     Histogram,
     Holder,
     LoopLag,
+    NestedCheckouts,
     Phase,
     PoolSnapshot,
+    RefusalReason,
     ServerFacts,
     ServerSession,
     Timings,
@@ -25,6 +27,7 @@ NOW = 1000.0
 EVERY = 2.0
 ROUTE = "GET /orders/{order_id}"
 SITE = "orders/shop.py:42 in place_order"
+SECOND_SITE = "orders/audit.py:9 in write_audit"
 CALL = (
     "orders/api.py:12 in pay",
     "orders/shop.py:60 in charge",
@@ -87,7 +90,9 @@ def work(
             in_sql=histogram({in_sql: back}),
             gaps=histogram({gap: back}),
         ),
-        "loop_lag": LoopLag(histogram({lag: late, 0.0004: probes - late}), lag, more.get("blocked_at")),
+        "loop_lag": LoopLag(
+            histogram({lag: late, 0.0004: probes - late}), lag, more.get("blocked_at"), late if lag >= 0.25 else 0
+        ),
         "opened": opened,
     }
 
@@ -128,7 +133,11 @@ def _plus(calm: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {
         "totals": calm["totals"] + more["totals"],
         "timings": calm["timings"] + more["timings"],
-        "loop_lag": replace(more["loop_lag"], lags=calm["loop_lag"].lags + more["loop_lag"].lags),
+        "loop_lag": replace(
+            more["loop_lag"],
+            lags=calm["loop_lag"].lags + more["loop_lag"].lags,
+            late=calm["loop_lag"].late + more["loop_lag"].late,
+        ),
         "opened": calm["opened"] + more["opened"],
     }
 
@@ -166,6 +175,32 @@ def full(held: Iterable[Holder], *, waiting: int = 8, since: float = 20.0, **mor
     load = {"rate": 4.0, "wait": 2.0, "waited": 0.9, "timed_out": 1.0, "in_sql": 2.0, "out": 10} | more.pop("load", {})
     shown = {"in_use": 10, "idle": 0, "waiting": waiting, "oldest_waiter": 2.0 if waiting else None} | more
     return window(since=since, load=load, holders=tuple(held), **shown)
+
+
+def nesting(
+    reason: RefusalReason = RefusalReason.NOBODY_RETURNS,
+    *,
+    refused: float = 4.0,
+    waited: float = 0.0,
+    ago: float = 0.5,
+    load: Mapping[str, Any] | None = None,
+    **latest: Any,
+) -> tuple[PoolSnapshot, ...]:
+    """A full pool whose holders are brief. Since 20 s, of the 36 who have to wait each second and of the 4 who are
+    refused so many ask for their second connection, the latest of them so many seconds `ago`."""
+    since = 20.0
+    shown = {"rate": 40.0, "wait": 0.1, "waited": 0.9, "refused": 4.0, "timed_out": 0.0, "in_sql": 0.01}
+    asked = holder(**{"in_sql": False, "seconds": 0.2, "state_seconds": 0.1, "waits_at": SECOND_SITE} | latest)
+
+    def counted(snapshot: PoolSnapshot) -> PoolSnapshot:
+        seconds = snapshot.at - NOW + since
+        if seconds <= 0:
+            return snapshot
+        refusals = {reason.value: int(refused * seconds)}
+        return replace(snapshot, nested=NestedCheckouts(int(waited * seconds), refusals, asked, snapshot.at - ago))
+
+    held = holders(seconds=0.02, state_seconds=0.01)
+    return changed(full(held, since=since, load=shown | dict(load or {})), counted)
 
 
 def session(number: int, **known: Any) -> ServerSession:

@@ -58,10 +58,18 @@ def leak(stage: Stage) -> Generator[Service]:
 
 
 @scenario(
-    "nested-checkout", route="GET /audit", place="faults/nested_checkout.py in audit_with_two_connections", after=0.8
+    "nested-checkout", route="GET /audit", place="faults/nested_checkout.py in audit_with_two_connections", after=1.2
 )
 def nested_checkout(stage: Stage) -> Generator[Service]:
-    yield from _faulty(stage, "nested-checkout", get("/audit"))
+    """The server is some way off: before one has its first answer and wants more, all connections are taken."""
+    with (
+        stage.database() as database,
+        _proxy(stage.postgres) as proxy,
+        stage.service(proxy.url(database.url()), "nested-checkout", min_idle=3) as service,
+    ):
+        proxy.latency = 0.02
+        with callers(service, 8, get("/audit")):
+            yield service
 
 
 @scenario("event-loop-blocked", place="faults/blocking_call.py in print_label", after=2.5)

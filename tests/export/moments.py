@@ -16,6 +16,7 @@ from poolkeeper.model import (
     Histogram,
     Holder,
     LoopLag,
+    NestedCheckouts,
     PoolSnapshot,
     Timings,
     Totals,
@@ -52,7 +53,9 @@ BUSY = PoolSnapshot(
         cancelled=4,
         connects=20,
         connect_failures={"too-many-connections": 1},
+        refusals={"max-waiting": 10, "nobody-returns": 5},
     ),
+    nested=NestedCheckouts(waited=6, refused={"nobody-returns": 5}),
     connect_trouble=ConnectTrouble("too-many-connections", "sorry", "53300", seconds=1.5, attempts=1),
     loop_lag=LoopLag(recent=0.4),
 )

@@ -89,5 +89,6 @@ def test_databases_are_exported_from_start_to_close(fresh_database: FreshDatabas
     assert f"{standard}.max one" not in none
 
 
+@pytest.mark.slow
 def test_without_an_sdk_nothing_is_told(fresh_database: FreshDatabase, tmp_path: Path) -> None:
     assert told(tmp_path, fresh_database.url("asyncpg"), "none") == ({}, {}, {})

@@ -71,6 +71,7 @@ def test_the_rules_are_valid() -> None:
     promtool("check", "rules", RULES.name)
 
 
+@pytest.mark.slow
 def test_each_alert_fires_on_its_case_and_not_on_a_healthy_service() -> None:
     promtool("test", "rules", RULE_TESTS.name)
 

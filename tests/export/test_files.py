@@ -85,6 +85,11 @@ def test_a_pool_that_begins_anew_adds_to_what_was(tmp_path: Path) -> None:
     assert said == [[1007, 5, 3]]
 
 
+def test_a_file_that_another_process_has_only_just_made_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "counter_1.db").touch()
+    assert run(tmp_path, "shared.start(source)\ntell(*tracked())") == [[1000, 4, 3]]
+
+
 def test_pools_that_leave_take_their_gauges_and_not_their_counts(tmp_path: Path) -> None:
     said = run(
         tmp_path,

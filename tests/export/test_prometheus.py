@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from tests.export.moments import BUSY, POOL, UNUSED, value, values
 
 from poolkeeper import ConnectFailure
-from poolkeeper.model import CloseReason, PoolSnapshot, Retries
+from poolkeeper.model import CloseReason, PoolSnapshot, RefusalReason, Retries
 from poolkeeper.observe.prometheus import pool_metrics
 
 
@@ -42,7 +42,7 @@ def exported(registry: CollectorRegistry, *pools: PoolSnapshot) -> CollectorRegi
         ("poolkeeper_waited_total", 70),
         ("poolkeeper_checkouts_total", 950),
         ("poolkeeper_checkins_total", 938),
-        ("poolkeeper_refused_total", 15),
+        ("poolkeeper_nested_checkouts_total", 11),
         ("poolkeeper_cancelled_waits_total", 4),
         ("poolkeeper_leaked_total", 2),
         ("db_client_connection_wait_time_seconds_sum", 7.3),
@@ -74,6 +74,8 @@ def test_states_and_reasons_are_labels(registry: CollectorRegistry) -> None:
     assert value(registry, "db_client_connection_count", db_client_connection_state="idle") == 3
     assert value(registry, "poolkeeper_closed_total", reason="idle") == 6
     assert value(registry, "poolkeeper_connect_failures_total", reason="too-many-connections") == 1
+    assert value(registry, "poolkeeper_refused_total", reason="max-waiting") == 10
+    assert value(registry, "poolkeeper_refused_total", reason="nobody-returns") == 5
 
 
 def test_buckets_add_up_from_the_smallest(registry: CollectorRegistry) -> None:
@@ -95,7 +97,8 @@ def test_what_has_not_happened_yet_is_there_with_zero(registry: CollectorRegistr
 
     assert values(registry, "poolkeeper_closed_total") == [0] * len(CloseReason)
     assert values(registry, "poolkeeper_connect_failures_total") == [0] * len(ConnectFailure)
-    for name in ("db_client_connection_timeouts_total", "poolkeeper_refused_total", "poolkeeper_leaked_total"):
+    assert values(registry, "poolkeeper_refused_total") == [0] * len(RefusalReason)
+    for name in ("db_client_connection_timeouts_total", "poolkeeper_leaked_total"):
         assert value(registry, name) == 0
     assert value(registry, "db_client_connection_wait_time_seconds_count") == 0
     assert value(registry, "poolkeeper_event_loop_lag_seconds_count") == 0
@@ -116,7 +119,7 @@ def test_what_a_pool_cannot_tell_is_left_out(registry: CollectorRegistry) -> Non
         "poolkeeper_leaked_total",
     ):
         assert values(registry, name) == []
-    assert value(registry, "poolkeeper_refused_total") == 15
+    assert sum(values(registry, "poolkeeper_refused_total")) == 15
 
 
 def test_a_scrape_reads_the_pools_anew(registry: CollectorRegistry) -> None:

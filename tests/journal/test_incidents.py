@@ -71,6 +71,17 @@ def test_the_end_of_a_saturation_sums_it_up() -> None:
     assert "after 4.5 s; 80 waited, 4 timed out, 2 refused, at most 9 waited at once" in line.message
 
 
+def test_the_end_of_a_saturation_tells_why_callers_were_refused() -> None:
+    before = Totals(refused=3, refusals={"max-waiting": 3})
+    later = Totals(refused=8, refusals={"max-waiting": 4, "nobody-returns": 4})
+    *_, line = told(
+        after(0, FULL, totals=before), after(1, FULL, totals=later), *(after(at, totals=later) for at in (2, 3))
+    )
+    assert "5 refused (1 max-waiting, 4 nobody-returns), at most" in line.message
+    fields = line.extra()
+    assert (fields["refused"], fields["refused_max_waiting"], fields["refused_nobody_returns"]) == (5, 1, 4)
+
+
 def test_what_a_pool_cannot_count_is_not_told_as_zero() -> None:
     unknown = frozenset({"totals.waited", "totals.timed_out"})
     lines = told(*(after(at, pool, unknown=unknown) for at, pool in ((0, FULL), (1, FULL), (2, QUIET), (3, QUIET))))
@@ -117,7 +128,7 @@ def test_a_nested_checkout_is_told_once_with_both_sites() -> None:
     (line,) = told(held(0, waits), held(1, waits), held(2, waits, OTHER))
     assert line.event == "nested_checkout"
     assert (line.fields["site"], line.fields["waits_at"]) == ("shop.py:42 in place", "shop.py:50 in audit")
-    assert "taken at shop.py:42 in place and waits for another one at shop.py:50 in audit" in line.message
+    assert "taken at shop.py:42 in place and asks for another one at shop.py:50 in audit" in line.message
 
 
 # Long holds

@@ -81,7 +81,7 @@ async def kept(
     engine = create_async_engine(url, poolclass=KeeperPool, **pool)
     observed, said = ObservedPool(engine.sync_engine), Said()
     journal = Journal("orders", lambda: observed.snapshot("orders"), thresholds, every=every)
-    observed.on_nested = journal.nested
+    observed.nesting.on_nested = journal.nested
     observed.recorder.listeners.append(journal)
     logger = logging.getLogger("poolkeeper")
     logger.addHandler(said)
@@ -142,23 +142,20 @@ async def test_what_the_garbage_collector_finds_is_told(fresh_database: FreshDat
 
 
 async def test_a_nested_checkout_is_told_at_once(fresh_database: FreshDatabase) -> None:
-    async with kept(fresh_database.url(), every=SELDOM, pool_size=1, max_overflow=0, pool_timeout=0.5) as (
-        engine,
-        said,
-    ):
+    async with kept(fresh_database.url(), every=SELDOM, pool_size=1, max_overflow=0) as (engine, said):
 
         async def audit() -> None:
-            with pytest.raises(PoolTimeout):
-                await engine.connect()
+            await engine.connect()
 
         may_nest = asyncio.Event()
         may_nest.set()
         task = asyncio.create_task(hold(engine, may_nest, audit), name="the order")
-        nested = await said.first("nested_checkout", 0.4)
+        nested = await said.first("nested_checkout")
         assert (nested["logger"], nested["task"]) == ("poolkeeper.checkout", "the order")
         assert nested["site"].endswith("in hold")
         assert nested["waits_at"].endswith("in audit")
-        await task
+        task.cancel()
+        await asyncio.wait([task])
         assert len(said.of("nested_checkout")) == 1
 
 
@@ -181,7 +178,7 @@ async def test_saturation_is_told_with_its_end(fresh_database: FreshDatabase) ->
         await asyncio.gather(*holders)
         end = await said.first("pool_relieved")
         assert (end["waited"], end["timed_out"], end["most_waiting"]) == (3, 3, 3)
-        assert 0.3 < end["seconds"] < 3
+        assert 0.3 < end["seconds"] < 5
         assert len(said.lines) == 2
 
 
@@ -215,7 +212,10 @@ async def test_a_streak_of_failed_connects_is_told_with_its_end(fresh_database: 
 
 async def test_of_many_alike_a_few_are_told(fresh_database: FreshDatabase) -> None:
     thresholds = Thresholds(slow_hold=0.1, burst=2, per=0.8)
-    async with kept(fresh_database.url(), thresholds=thresholds, pool_size=6) as (engine, said):
+    async with kept(fresh_database.url(), thresholds=thresholds, pool_size=6, min_idle=6) as (engine, said):
+        # Opened before, so that all are held from the same moment on.
+        await (await engine.connect()).close()
+        await until(lambda: engine.pool.counts().idle == 6)  # type: ignore[attr-defined]
         may_end = asyncio.Event()
         tasks = [asyncio.create_task(hold(engine, may_end)) for _ in range(6)]
         await said.first("connection_held_long")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,13 +14,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from tests.database.stores import MARIADB, POSTGRESQL, Store, on
 
-from poolkeeper import Database, Holder
+from poolkeeper import Database, Holder, PoolSaturated
+from poolkeeper.model import NestedCheckouts
+from poolkeeper.pool import Caller, current_caller
 
 pytestmark = pytest.mark.anyio
 SELECT = text("SELECT 1")
 everywhere = on(*POSTGRESQL, *MARIADB)
 
 Use = Callable[[AsyncSession], Awaitable[None]]
+IsSeen = Callable[[Holder], bool]
 
 
 def line_of(function: Callable[..., object], part: str) -> str:
@@ -32,8 +36,8 @@ def line_of(function: Callable[..., object], part: str) -> str:
 
 
 @asynccontextmanager
-async def held(database: Database, use: Use, moments: float = 0.05) -> AsyncIterator[Holder]:
-    """The only holder, a moment after a task of its own had its connection."""
+async def held(database: Database, use: Use, is_seen: IsSeen = lambda _: True) -> AsyncIterator[Holder]:
+    """The only holder, a task of its own, at the moment that the test is about."""
 
     async def hold() -> None:
         async with database.session() as session:
@@ -41,12 +45,12 @@ async def held(database: Database, use: Use, moments: float = 0.05) -> AsyncIter
 
     task = asyncio.create_task(hold(), name="the holder")
     try:
-        for _ in range(500):
-            if database.snapshot().holders:
+        for _ in range(1000):
+            holders = database.snapshot().holders
+            if holders and is_seen(holders[0]):
                 break
             await asyncio.sleep(0.01)
-        await asyncio.sleep(moments)
-        (holder,) = database.snapshot().holders
+        (holder,) = holders
         yield holder
     finally:
         task.cancel()
@@ -64,9 +68,17 @@ async def in_a_gap(session: AsyncSession) -> None:
     await asyncio.sleep(30)  # the gap
 
 
+def is_in_a_gap(holder: Holder) -> bool:
+    return holder.statements == 2 and holder.in_sql is False and (holder.state_seconds or 0) > 0.01
+
+
+def is_in_sql(holder: Holder) -> bool:
+    return holder.in_sql is True and (holder.state_seconds or 0) > 0.02
+
+
 @everywhere
 async def test_a_holder_in_a_gap_is_known_by_its_site_statement_and_backend(store: Store) -> None:
-    async with store.make(pool_size=2) as database, held(database, in_a_gap) as holder:
+    async with store.make(pool_size=2) as database, held(database, in_a_gap, is_in_a_gap) as holder:
         assert holder.task == "the holder"
         assert holder.site == line_of(in_a_gap, "# the checkout")
         assert holder.awaiting[-2] == line_of(in_a_gap, "# the gap")
@@ -84,11 +96,11 @@ async def test_a_holder_in_a_gap_is_known_by_its_site_statement_and_backend(stor
 @everywhere
 async def test_a_holder_whose_statement_runs_is_in_sql(store: Store) -> None:
     async def in_sql(session: AsyncSession) -> None:
-        await session.execute(text(store.sleep(0.5)))
+        await session.execute(text(store.sleep(10)))
 
     # MariaDB notices only after a statement that its client is gone.
-    store.server.may_leave_connections = True
-    async with store.make(pool_size=2) as database, held(database, in_sql) as holder:
+    store.server.may_leave_backends = True
+    async with store.make(pool_size=2) as database, held(database, in_sql, is_in_sql) as holder:
         assert holder.in_sql
         assert holder.state_seconds is not None
         assert 0.02 < holder.state_seconds <= holder.seconds
@@ -102,11 +114,13 @@ async def test_what_of_a_hold_was_spent_in_sql_is_told_apart_from_the_rest(store
     async with store.make(pool_size=2) as database:
         async with database.session() as session:
             await session.execute(text(store.sleep(0.15)))
+            began = time.monotonic()
             await asyncio.sleep(0.3)
+            pause = time.monotonic() - began
         timings = database.snapshot().timings
         assert (timings.holds.count, timings.in_sql.count, timings.gaps.count) == (1, 1, 1)
-        assert 0.15 <= timings.in_sql.total < 0.29
-        assert timings.gaps.total >= 0.3
+        assert 0.15 <= timings.in_sql.total <= timings.holds.total - pause
+        assert timings.gaps.total >= pause
         assert timings.in_sql.total + timings.gaps.total == pytest.approx(timings.holds.total)
 
 
@@ -124,9 +138,12 @@ async def test_the_line_that_calls_another_service_is_named(store: Store) -> Non
         async with httpx.AsyncClient() as client:
             await client.get(url)  # the call
 
-    async with listening, store.make(pool_size=2) as database, held(database, calls_out, 0.4) as holder:
+    def is_calling(holder: Holder) -> bool:
+        return any(line.startswith("httpx/_client.py") for line in holder.awaiting)
+
+    async with listening, store.make(pool_size=2) as database, held(database, calls_out, is_calling) as holder:
         assert line_of(calls_out, "# the call") in holder.awaiting
-        assert any(line.startswith("httpx/_client.py") for line in holder.awaiting)
+        assert is_calling(holder)
 
 
 @on(*POSTGRESQL)
@@ -137,7 +154,7 @@ async def test_synchronous_code_inside_a_session_is_named(store: Store) -> None:
     async def runs_sync(session: AsyncSession) -> None:
         await session.run_sync(inside)
 
-    async with store.make(pool_size=2) as database, held(database, runs_sync) as holder:
+    async with store.make(pool_size=2) as database, held(database, runs_sync, is_in_sql) as holder:
         assert holder.site == line_of(inside, "# the statement")
         assert holder.site in holder.awaiting
 
@@ -173,10 +190,13 @@ async def test_a_nested_checkout_is_seen_while_it_waits(store: Store) -> None:
             await session.execute(SELECT)  # the checkout
             await audit()
 
+        def is_nested(holder: Holder) -> bool:
+            return holder.waits_at is not None and (database.snapshot().oldest_waiter or 0) > 0.01
+
         reported: list[Holder] = []
         _ = database.engine
-        database._engines.pooled[0].observed.on_nested = reported.append
-        async with held(database, outer) as holder:
+        database._engines.pooled[0].observed.nesting.on_nested = reported.append
+        async with held(database, outer, is_nested) as holder:
             assert holder.site == line_of(outer, "# the checkout")
             assert holder.waits_at == line_of(audit, "# the wait")
             assert [(each.site, each.waits_at) for each in reported] == [(holder.site, holder.waits_at)]
@@ -184,6 +204,57 @@ async def test_a_nested_checkout_is_seen_while_it_waits(store: Store) -> None:
             assert snapshot.waiting == 1
             assert snapshot.oldest_waiter is not None
             assert snapshot.oldest_waiter > 0.01
+            assert (snapshot.nested.waited, snapshot.nested.refused) == (1, {})
+            assert snapshot.nested.latest == reported[0]
+
+
+@everywhere
+async def test_a_nested_checkout_that_is_refused_is_remembered_with_both_lines(store: Store) -> None:
+    async with store.make(pool_size=1, max_overflow=0, pool_timeout=5) as database:
+
+        async def audit() -> None:
+            async with database.session() as session:
+                await session.execute(SELECT)  # the refusal
+
+        async def outer() -> None:
+            current_caller.set(Caller())
+            async with database.session() as session:
+                await session.execute(SELECT)  # the checkout
+                await audit()
+
+        reported: list[Holder] = []
+        _ = database.engine
+        database._engines.pooled[0].observed.nesting.on_nested = reported.append
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(PoolSaturated):
+                await asyncio.create_task(outer(), name="the auditor")
+        nested = database.snapshot().nested
+        assert nested.refused == database.snapshot().totals.refusals == {"nobody-returns": 3}
+        assert nested.waited == 0
+        assert began <= nested.at <= time.monotonic()
+        assert nested.latest is not None
+        assert nested.latest.task == "the auditor"
+        assert nested.latest.site == line_of(outer, "# the checkout")
+        assert nested.latest.waits_at == line_of(audit, "# the refusal")
+        assert len(reported) == 3
+        assert reported[-1] == nested.latest
+
+
+@on(POSTGRESQL[0])
+async def test_who_is_refused_and_holds_nothing_is_not_nested(store: Store) -> None:
+    async with store.make(pool_size=1, max_overflow=0, max_waiting=0) as database:
+
+        async def ask() -> None:
+            async with database.session() as session:
+                await session.execute(SELECT)
+
+        async with held(database, in_a_gap, is_in_a_gap):
+            with pytest.raises(PoolSaturated):
+                await asyncio.create_task(ask())
+            snapshot = database.snapshot()
+            assert snapshot.totals.refusals == {"max-waiting": 1}
+            assert snapshot.nested == NestedCheckouts()
 
 
 @on(*POSTGRESQL)
@@ -194,7 +265,7 @@ async def test_who_waits_and_holds_nothing_is_not_nested(store: Store) -> None:
             async with database.session() as session:
                 await session.execute(SELECT)
 
-        async with held(database, in_a_gap):
+        async with held(database, in_a_gap, is_in_a_gap):
             task = asyncio.create_task(wait())
             await asyncio.sleep(0.05)
             (holder,) = database.snapshot().holders
@@ -217,7 +288,7 @@ async def test_rows_that_are_fetched_bit_by_bit_are_a_stream_until_the_end(store
 @on(POSTGRESQL[0])
 async def test_a_commit_counts_as_sql(store: Store) -> None:
     store.server.execute(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(1); RETURN NULL; END$$;"
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(10); RETURN NULL; END$$;"
         "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON note DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION slow()"
     )
@@ -226,7 +297,10 @@ async def test_a_commit_counts_as_sql(store: Store) -> None:
         await session.execute(text("INSERT INTO note VALUES (1, 'a')"))
         await session.commit()
 
-    async with store.make(pool_size=1) as database, held(database, commits, 0.3) as holder:
+    def is_committing(holder: Holder) -> bool:
+        return holder.statement == "COMMIT"
+
+    async with store.make(pool_size=1) as database, held(database, commits, is_committing) as holder:
         assert (holder.in_sql, holder.statement, holder.statements) == (True, "COMMIT", 1)
 
 

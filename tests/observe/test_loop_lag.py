@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 import uvloop
@@ -14,9 +18,13 @@ from sqlalchemy import text
 from tests.database.stores import AIOSQLITE, POSTGRESQL, Store, on
 
 from poolkeeper.observe import LagWatch, loop_lag
-from poolkeeper.observe.loop_lag import EVERY, _Watchdog
+from poolkeeper.observe.loop_lag import EVERY, LATE, _Watchdog
 
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+LOOPS = pytest.mark.parametrize(
+    "loop",
+    [asyncio.new_event_loop, pytest.param(uvloop.new_event_loop, marks=pytest.mark.slow)],
+    ids=["asyncio", "uvloop"],
+)
 Loop = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -44,10 +52,61 @@ def test_a_blocked_loop_is_late_and_its_line_is_named(loop: Loop) -> None:
         runner.run(blocked())
 
 
+def test_each_long_block_is_counted_whatever_blocks() -> None:
+    def work() -> None:
+        end = time.thread_time() + 0.4
+        while time.thread_time() < end:
+            pass
+
+    async def blocked() -> None:
+        watch = LagWatch()
+        watch.begin()
+        await asyncio.sleep(1.5 * EVERY)
+        for block in (block_the_loop, work):
+            block()
+            await asyncio.sleep(1.5 * EVERY)
+        lag = watch.lag(time.monotonic())
+        assert lag is not None
+        assert lag.late == 2
+
+    asyncio.run(blocked())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux tells how long a thread waited for a CPU")
+def test_what_a_busy_machine_makes_late_is_not_counted() -> None:
+    """Twelve others want the one CPU that the loop's thread may use."""
+
+    async def starved() -> None:
+        watch = LagWatch()
+        watch.begin()
+        await asyncio.sleep(1.5 * EVERY)
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            work = time.thread_time() + 0.02
+            while time.thread_time() < work:
+                pass
+            await asyncio.sleep(0)
+        lag = watch.lag(time.monotonic())
+        assert lag is not None
+        assert lag.recent >= LATE
+        assert lag.late == 0
+
+    allowed = os.sched_getaffinity(0)
+    burns = f"import os; os.sched_setaffinity(0, {{{min(allowed)}}})\nwhile True: pass"
+    with ExitStack() as stack:
+        for _ in range(12):
+            burning = stack.enter_context(subprocess.Popen([sys.executable, "-c", burns]))
+            stack.callback(burning.kill)
+        os.sched_setaffinity(0, {min(allowed)})
+        stack.callback(os.sched_setaffinity, 0, allowed)
+        asyncio.run(starved())
+
+
 def assert_blocked(watch: LagWatch) -> None:
     lag = watch.lag(time.monotonic())
     assert lag is not None
-    assert 0.4 < lag.recent < 5
+    assert 0.4 < lag.recent < 10
     assert lag.blocked_at is not None
     assert lag.blocked_at.startswith("observe/test_loop_lag.py:")
     assert lag.blocked_at.endswith("in block_the_loop")

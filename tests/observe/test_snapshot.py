@@ -34,12 +34,10 @@ async def test_the_numbers_are_the_servers_own_under_concurrency(store: Store) -
                 await session.execute(text(store.sleep(0.05)))
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(12):
-                group.create_task(work())
-            await asyncio.sleep(0.04)
-            for _ in range(20):
-                snapshots.append(database.snapshot())
+            tasks = [group.create_task(work()) for _ in range(12)]
+            while not all(task.done() for task in tasks):
                 await asyncio.sleep(0.005)
+                snapshots.append(database.snapshot())
         assert max(pool.in_use for pool in snapshots) == 5
         assert any(pool.saturated for pool in snapshots)
         assert all(pool.capacity == 5 and pool.in_use + pool.idle <= 5 for pool in snapshots)

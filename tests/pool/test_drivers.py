@@ -107,6 +107,7 @@ async def test_a_silent_peer_costs_the_bounded_ping(url: str, proxy: FaultProxy)
         await engine.dispose()
 
 
+@pytest.mark.slow
 @asyncio_drivers
 async def test_dispose_waits_for_no_goodbye_to_a_silent_peer(url: str, proxy: FaultProxy) -> None:
     engine = keeper_engine(url)

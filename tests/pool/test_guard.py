@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 import math
+import select
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from tests.servers import FreshDatabase, FreshMariaDB
@@ -23,6 +24,7 @@ from poolkeeper.pool import Guard, guard
 from poolkeeper.testing import FaultProxy
 
 SIZE = 5
+PATIENCE = 10
 
 
 @contextmanager
@@ -47,12 +49,25 @@ def open_all(engine: Engine) -> None:
         connection.close()
 
 
-def ask_all(engine: Engine) -> None:
-    """One statement on every connection of the pool."""
+def socket_of(connection: Connection) -> int:
+    raw: Any = connection.connection.driver_connection
+    return int((raw if hasattr(raw, "fileno") else raw._sock).fileno())
+
+
+def ask_all(engine: Engine) -> list[int]:
+    """One statement on every connection of the pool, and their sockets."""
     connections = [engine.connect() for _ in range(SIZE)]
+    sockets = [socket_of(connection) for connection in connections]
     for connection in connections:
         assert connection.execute(text("SELECT 7")).scalar_one() == 7
         connection.close()
+    return sockets
+
+
+def wait_for_the_end(sockets: Iterable[int]) -> None:
+    """Their end is on its way: through a proxy, or from a process that the server does not list any more."""
+    for each in sockets:
+        assert select.select([each], [], [], PATIENCE)[0]
 
 
 def test_a_checkout_costs_no_round_trip(fresh_database: FreshDatabase) -> None:
@@ -76,12 +91,12 @@ def test_no_statement_meets_a_dead_connection(fresh_database: FreshDatabase, dea
         guarded(proxy.url(fresh_database.url("psycopg"))) as (engine, watch),
     ):
         kill = {"terminate": fresh_database.terminate_backends, "fin": proxy.close_all, "rst": proxy.reset}[death]
-        open_all(engine)
-        for _ in range(100 // SIZE):
+        sockets = ask_all(engine)
+        for _ in range(50 // SIZE):
             kill()
-            time.sleep(0.01)
-            ask_all(engine)
-        assert watch.closed[CloseReason.SOCKET] == 100
+            wait_for_the_end(sockets)
+            sockets = ask_all(engine)
+        assert watch.closed[CloseReason.SOCKET] == 50
 
 
 def test_a_silent_peer_costs_the_bounded_ping(fresh_database: FreshDatabase) -> None:
@@ -150,9 +165,9 @@ def test_connections_opened_together_have_ages_of_their_own(fresh_database: Fres
 @pytest.mark.parametrize("driver", ["pymysql"])
 def test_mariadb_too(fresh_mariadb: FreshDatabase, driver: str) -> None:
     with guarded(fresh_mariadb.url(driver), ping_after=0.05) as (engine, watch):
-        open_all(engine)
+        sockets = ask_all(engine)
         fresh_mariadb.kill_connections()  # type: ignore[attr-defined]
-        time.sleep(0.1)
+        wait_for_the_end(sockets)
         ask_all(engine)
         assert watch.closed[CloseReason.SOCKET] == SIZE
 
@@ -183,7 +198,7 @@ def test_reasons_are_counted(fresh_database: FreshDatabase) -> None:
 def test_threads_lose_no_place(fresh_database: FreshDatabase) -> None:
     failures: list[BaseException] = []
     with guarded(fresh_database.url("psycopg"), ping_after=0.01) as (engine, _):
-        end = time.monotonic() + 2
+        end = time.monotonic() + 1
 
         def work() -> None:
             while time.monotonic() < end:
@@ -241,9 +256,10 @@ def test_connections_from_before_it_are_looked_after_too(fresh_database: FreshDa
     engine = create_engine(fresh_database.url("psycopg"))
     ask(engine)
     watch = guard(engine)
-    ask(engine)
+    with engine.connect() as connection:
+        sockets = [socket_of(connection)]
     fresh_database.terminate_backends()
-    time.sleep(0.05)
+    wait_for_the_end(sockets)
     assert ask(engine) == 7
     assert (watch.opened, watch.closed) == (2, {CloseReason.SOCKET: 1})
     engine.dispose()

@@ -103,9 +103,16 @@ _SCRIPTS = {
     "disposes": _DISPOSES,
     "closes": _CLOSES,
 }
+_FIRST = {"uses-an-old-one", "closes"}
 
 
-@pytest.mark.parametrize("script", _SCRIPTS.values(), ids=_SCRIPTS)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, id=name, marks=() if name in _FIRST else pytest.mark.slow)
+        for name, script in _SCRIPTS.items()
+    ],
+)
 @pytest.mark.parametrize("driver", ["psycopg", pytest.param("pymysql", marks=pytest.mark.slow)])
 def test_the_parents_session_lives_on(driver: str, script: str, request: pytest.FixtureRequest) -> None:
     database = request.getfixturevalue("fresh_database" if driver == "psycopg" else "fresh_mariadb")

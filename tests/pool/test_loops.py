@@ -170,6 +170,7 @@ LOOP_PER_TEST = """
 """
 
 
+@pytest.mark.slow
 def test_a_loop_per_test(driver: str, fresh_database: FreshDatabase, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(textwrap.dedent(LOOP_PER_TEST))
     result = subprocess.run(

@@ -160,6 +160,31 @@ def test_of_requests_that_wait_for_each_other_one_is_refused_at_once_and_the_oth
     play(scene)
 
 
+def test_a_refused_nested_checkout_is_told_what_it_holds_and_what_to_do() -> None:
+    async def scene(engine: AsyncEngine) -> None:
+        tasks = [asyncio.create_task(nested(engine), name=f"caller {number}") for number in range(SIZE)]
+        # The last to ask closes the circle.
+        *others, refused = await outcomes(*tasks)
+        assert others == [None] * (SIZE - 1)
+        assert isinstance(refused, PoolSaturated)
+        assert f"this caller holds one (task 'caller {SIZE - 1}' for 0.100 s) and asks for another" in str(refused)
+        assert "Pass the session down" in str(refused)
+
+    play(scene)
+
+
+def test_a_holder_is_told_of_its_nested_checkout_whatever_it_is_refused_for() -> None:
+    async def scene(engine: AsyncEngine) -> None:
+        holders = [asyncio.create_task(hold(engine, 1)) for _ in range(SIZE - 1)]
+        (refused,) = await outcomes(asyncio.create_task(nested(engine)))
+        assert isinstance(refused, PoolSaturated)
+        assert refused.reason == "max-waiting"
+        assert "a nested checkout" in str(refused)
+        await asyncio.gather(*holders)
+
+    play(scene, max_waiting=0)
+
+
 def test_three_times_what_can_be_served_is_answered_at_capacity_and_in_time() -> None:
     async def scene(engine: AsyncEngine) -> None:
         hold_for, seconds = 0.05, 6.0
@@ -213,8 +238,10 @@ def test_who_waits_for_leaked_connections_is_told_before_its_patience_ends_and_l
     async def scene(engine: AsyncEngine) -> None:
         kept: list[Any] = []
         await asyncio.gather(*(leak(engine, kept) for _ in range(SIZE)))
-        _, waited = await refused_after(engine)
+        sent_away, waited = await refused_after(engine)
         assert waited < USABLE / 2
+        assert "held by a task that has ended without returning it" in str(sent_away)
+        assert "timed out" not in str(sent_away)
         error, waited = await refused_after(engine)
         assert isinstance(error, PoolSaturated)
         assert error.reason == "nobody-returns"

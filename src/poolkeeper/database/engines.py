@@ -151,7 +151,7 @@ class Engines:
         observed.recorder.times = self.times()
         if (journal := self.journal) is not None:
             observed.recorder.listeners.append(journal)
-            observed.on_nested = journal.nested
+            observed.nesting.on_nested = journal.nested
         return observed
 
     @cached_property

@@ -37,6 +37,7 @@ def together(pools: list[PoolSnapshot]) -> PoolSnapshot:
         timings=reduce(add, (pool.timings for pool in pools)),
         loop_lag=first.loop_lag,
         deadlocks=reduce(add, (pool.deadlocks for pool in pools)),
+        nested=reduce(add, (pool.nested for pool in pools)),
         threads=first.threads,
         pools=first.pools,
         connect_trouble=max(troubles, key=lambda trouble: trouble.seconds, default=None),

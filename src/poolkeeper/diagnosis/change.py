@@ -21,6 +21,7 @@ class Change:
     timings: Timings
     closed: Mapping[CloseReason, int]
     lags: Histogram
+    late: int
 
     @property
     def rate(self) -> float | None:
@@ -41,6 +42,7 @@ def change_between(before: PoolSnapshot, now: PoolSnapshot) -> Change:
         _timings(before.timings, now.timings),
         _counts(before.closed, now.closed),
         _lags(before, now),
+        _late(before, now),
     )
 
 
@@ -83,6 +85,7 @@ def _totals(before: Totals, now: Totals) -> Totals:
         max(0, now.cancelled - before.cancelled),
         max(0, now.connects - before.connects),
         _counts(before.connect_failures, now.connect_failures),
+        _counts(before.refusals, now.refusals),
     )
 
 
@@ -95,6 +98,12 @@ def _lags(before: PoolSnapshot, now: PoolSnapshot) -> Histogram:
     if now.loop_lag is None:
         return Histogram()
     return _since(before.loop_lag.lags, now.loop_lag.lags) if before.loop_lag else Histogram()
+
+
+def _late(before: PoolSnapshot, now: PoolSnapshot) -> int:
+    if now.loop_lag is None:
+        return 0
+    return max(0, now.loop_lag.late - (before.loop_lag.late if before.loop_lag else 0))
 
 
 def _since(before: Histogram, now: Histogram) -> Histogram:

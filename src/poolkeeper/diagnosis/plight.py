@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from poolkeeper.diagnosis.thresholds import LEAKED_AFTER, LOST_AFTER, OLD, OLD_LOCK_WAIT
+from poolkeeper.diagnosis.thresholds import LEAKED_AFTER, LONG_IN_SQL, LONG_STREAM, LOST_AFTER, OLD, OLD_LOCK_WAIT
 from poolkeeper.diagnosis.view import View, is_busy
 from poolkeeper.model import Holder, Phase, ServerSession
 
@@ -78,7 +78,16 @@ def held_by(holder: Holder, view: View, *, tells_awaits: bool) -> Held:
     """What this holder is in; `tells_awaits` says that a task that awaits something would be seen to."""
     session = view.session(holder)
     seconds = holder.seconds if holder.state_seconds is None else holder.state_seconds
-    return Held(holder, _plight(holder, session, seconds, view, tells_awaits=tells_awaits), seconds, session)
+    plight = _plight(holder, session, seconds, view, tells_awaits=tells_awaits)
+    if plight in (Plight.RUNNING, Plight.UNSEEN) and seconds < LONG_IN_SQL and _streams_for_long(holder):
+        plight = Plight.STREAMING
+    # A stream keeps its connection from the first part to the last, whatever it does in between.
+    long_stream = plight is Plight.STREAMING and _streams_for_long(holder)
+    return Held(holder, plight, holder.seconds if long_stream else seconds, session)
+
+
+def _streams_for_long(holder: Holder) -> bool:
+    return holder.phase is Phase.RESPONDING and holder.seconds >= LONG_STREAM
 
 
 def _plight(holder: Holder, session: ServerSession | None, seconds: float, view: View, *, tells_awaits: bool) -> Plight:

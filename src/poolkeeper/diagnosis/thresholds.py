@@ -16,6 +16,9 @@ FULL_FOR = 1.0
 LONG_IN_SQL = 0.25
 LONG_GAP = 0.1
 
+# A response that has been under way for this long with a connection keeps it, also where it fetches now and then.
+LONG_STREAM = 1.0
+
 # While nobody waits, only what is old is told: a report may run for seconds and hurt no one. 30 s is the usual
 # pool_timeout: a caller who waited for this very connection would have failed.
 OLD = 30.0

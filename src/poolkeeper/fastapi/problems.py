@@ -57,7 +57,7 @@ _CONNECT = {
     ConnectFailure.OTHER: Problem("connect-failed", "No connection to the database could be opened.", 5),
 }
 _POOL_TIMEOUT = Problem("pool-timeout", "No database connection became free in time.", 1)
-_POOL_SATURATED = Problem("pool-saturated", "Too many wait for a database connection already.", 1)
+_POOL_SATURATED = Problem("pool-saturated", "No database connection would be free in time.", 1)
 _SHUTTING_DOWN = Problem("shutting-down", "The service is shutting down.", 1)
 _POOLER_TIMEOUT = Problem("pooler-timeout", "The pooler had no database connection to give in time.", 1)
 _SERVER_AWAY = Problem("pooler-without-server", "The pooler cannot reach the database.", 5)

@@ -4,14 +4,29 @@ from poolkeeper.model.finding import Confidence, Finding, Severity, errors_in
 from poolkeeper.model.histogram import BOUNDS, Histogram
 from poolkeeper.model.holder import Holder, Phase
 from poolkeeper.model.place import Place
-from poolkeeper.model.pool_events import CloseReason, PoolCounts, PoolEvent, PoolEventKind, PoolObserver
+from poolkeeper.model.pool_events import (
+    CloseReason,
+    PoolCounts,
+    PoolEvent,
+    PoolEventKind,
+    PoolObserver,
+    RefusalReason,
+)
 from poolkeeper.model.process import ClientName, Pools, Threads
 from poolkeeper.model.refused import Refused
 from poolkeeper.model.replica import HostState, Position, ReplicaView, Role, Standing
 from poolkeeper.model.report import Report
 from poolkeeper.model.retries import Retries, RetryReason
 from poolkeeper.model.server import Ceiling, PoolerFacts, ServerFacts, ServerSession
-from poolkeeper.model.snapshot import ConnectTrouble, Deadlocks, LoopLag, PoolSnapshot, Timings, Totals
+from poolkeeper.model.snapshot import (
+    ConnectTrouble,
+    Deadlocks,
+    LoopLag,
+    NestedCheckouts,
+    PoolSnapshot,
+    Timings,
+    Totals,
+)
 from poolkeeper.model.statement import shape_of
 
 __all__ = [
@@ -27,6 +42,7 @@ __all__ = [
     "Holder",
     "HostState",
     "LoopLag",
+    "NestedCheckouts",
     "Phase",
     "Place",
     "PoolCounts",
@@ -37,6 +53,7 @@ __all__ = [
     "PoolerFacts",
     "Pools",
     "Position",
+    "RefusalReason",
     "Refused",
     "ReplicaView",
     "Report",

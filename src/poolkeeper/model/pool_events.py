@@ -26,6 +26,14 @@ class CloseReason(StrEnum):
     ABANDONED = "abandoned"
 
 
+class RefusalReason(StrEnum):
+    """Why a caller was not let in: too many wait, its wait would be too long, or it would never end."""
+
+    MAX_WAITING = "max-waiting"
+    PREDICTED_WAIT = "predicted-wait"
+    NOBODY_RETURNS = "nobody-returns"
+
+
 @dataclass(frozen=True, slots=True)
 class PoolCounts:
     """The numbers of one pool at one moment.
@@ -73,14 +81,14 @@ class PoolEvent(NamedTuple):
 
     `seconds` says how long it took: the wait (handed over, timed out, cancelled), the hold (returned), the connect
     (connected, connect failed), the age (closed), the predicted wait (refused). `connection` tells the pool's entries
-    apart; it is None where there is none.
+    apart; it is None where there is none. `reason` is why one was closed, or a caller refused.
     """
 
     kind: PoolEventKind
     at: float
     seconds: float = 0.0
     connection: object = None
-    reason: CloseReason | None = None
+    reason: CloseReason | RefusalReason | None = None
     error: BaseException | None = None
 
 

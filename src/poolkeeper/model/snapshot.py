@@ -20,7 +20,7 @@ class Totals:
 
     `requests` are calls for a connection; each is served, timed out, refused, cancelled, or failed with the error of a
     connect. `waited` are those that were not served at once. `connects` succeeded, `connect_failures` count by
-    `poolkeeper.ConnectFailure`.
+    `poolkeeper.ConnectFailure`; `refusals` are those that were `refused`, by `RefusalReason`.
     """
 
     requests: int = 0
@@ -32,15 +32,23 @@ class Totals:
     cancelled: int = 0
     connects: int = 0
     connect_failures: Mapping[str, int] = field(default_factory=dict[str, int])
+    refusals: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __add__(self, other: Totals) -> Self:
         """What has happened in two pools."""
         sums = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}
-        failures = Counter(self.connect_failures) + Counter(other.connect_failures)
-        return type(self)(**sums, connect_failures=dict(failures))
+        return type(self)(
+            **sums,
+            connect_failures=_sum(self.connect_failures, other.connect_failures),
+            refusals=_sum(self.refusals, other.refusals),
+        )
 
 
-_COUNTS = tuple(item.name for item in fields(Totals) if item.name != "connect_failures")
+_COUNTS = tuple(item.name for item in fields(Totals) if item.name not in ("connect_failures", "refusals"))
+
+
+def _sum(some: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    return dict(Counter(some) + Counter(others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +76,14 @@ class LoopLag:
     """How late the event loop ran what was due, in seconds.
 
     `lags` counts every probe, `recent` is the worst of the last seconds, and `blocked_at` the line at which the loop's
-    thread was found during the worst of those, if it was found at all.
+    thread was found during the worst of those, if it was found at all. `late` counts the probes that were late by
+    0.25 s or more without what the loop's thread had to wait for a CPU, as far as the system tells that.
     """
 
     lags: Histogram = field(default_factory=Histogram)
     recent: float = 0.0
     blocked_at: str | None = None
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,26 @@ class Deadlocks:
         """Those of two pools."""
         latest = self if self.count else other
         return type(self)(self.count + other.count, latest.statement, latest.route, latest.site)
+
+
+@dataclass(frozen=True, slots=True)
+class NestedCheckouts:
+    """Calls for a connection by who held another one of this pool, since the pool was made: how many waited for others,
+    because it was full, and how many were refused, by `RefusalReason`.
+
+    Of the latest: the holder, who asked for the other one at its `waits_at`, and `at`, the moment on the monotonic
+    clock.
+    """
+
+    waited: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict[str, int])
+    latest: Holder | None = None
+    at: float = 0.0
+
+    def __add__(self, other: NestedCheckouts) -> Self:
+        """Those of two pools."""
+        later = self if self.at > other.at else other
+        return type(self)(self.waited + other.waited, _sum(self.refused, other.refused), later.latest, later.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +176,7 @@ class PoolSnapshot:
     replica_lag: float | None = None
     retries: Retries | None = field(default=None, repr=False)
     deadlocks: Deadlocks = field(default_factory=Deadlocks, repr=False)
+    nested: NestedCheckouts = field(default_factory=NestedCheckouts, repr=False)
     threads: Threads | None = field(default=None, repr=False)
     pools: Pools | None = field(default=None, repr=False)
     unknown: frozenset[str] = frozenset()

@@ -166,13 +166,17 @@ class Checkouts:
         return tuple(_holder(checkout, now, waiting) for checkout in self.open() if checkout.who in waiting)
 
     def nesting(self) -> Holder | None:
-        """The running task or thread as a holder that begins to wait; None if it has no connection of this pool."""
+        """The running task or thread as a holder that asks for another; None if it has no connection of this pool."""
         who = _current_task() or threading.current_thread()
         for checkout in list(self._open.values()):
             if checkout.who is who:
-                site = current_site()
-                return replace(checkout.holder(time.monotonic()), waits_at=described(site) if site else None)
+                return replace(checkout.holder(time.monotonic()), waits_at=self.asking_at())
         return None
+
+    def asking_at(self) -> str | None:
+        """The line of the service that asks for a connection now; None if it is not known."""
+        site = current_site()
+        return described(site) if site is not None else None
 
     def waits(self) -> list[Wait]:
         """Who waits for a connection, as far as the pool tells."""

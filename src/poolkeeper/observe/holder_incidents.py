@@ -28,7 +28,7 @@ def _key(holder: Holder, at: float) -> Hashable:
 
 
 class Nested:
-    """Who holds a connection waits for another one."""
+    """Who holds a connection waits for another one, or was refused it."""
 
     def __init__(self, admit: Admit) -> None:
         self._admit = admit
@@ -161,8 +161,8 @@ def _long_hold(pool: str, holder: Holder) -> Line:
 
 def _nested(pool: str, holder: Holder) -> Line:
     message = (
-        f"{pool}: nested checkout: {_who(holder)} holds a connection taken{_at(holder)} and waits for another one "
-        f"at {holder.waits_at}; as many of these as there are connections wait for each other"
+        f"{pool}: nested checkout: {_who(holder)} holds a connection taken{_at(holder)} and asks for another one "
+        f"at {holder.waits_at}; as many of these as there are connections would wait for each other"
     )
     subject = (pool, holder.site, holder.waits_at)
     return replace(_line("nested_checkout", message, pool, holder, waits_at=holder.waits_at), subject=subject)

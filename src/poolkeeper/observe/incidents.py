@@ -59,5 +59,5 @@ class Incidents:
         )
 
     def nested(self, pool: str, holder: Holder, at: float) -> tuple[Line, ...]:
-        """What there is to say about a holder that begins to wait for another connection."""
+        """What there is to say about a holder that asks for another connection and does not get it at once."""
         return tuple(self._nested.hear(pool, holder, at))

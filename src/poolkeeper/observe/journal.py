@@ -77,7 +77,7 @@ class Journal:
         _write(lines)
 
     def nested(self, holder: Holder) -> None:
-        """Hear that this holder begins to wait for another connection, from any thread."""
+        """Hear that this holder waits for another connection now, or was refused it, from any thread."""
         with self._lock:
             lines = self._incidents.nested(self.name, holder, time.monotonic())
         _write(lines)

@@ -36,14 +36,19 @@ class LoopProbe:
         # A loop that does not run is not late.
         self.rests = False
         self._lags = Buckets()
+        self._long = 0
+        self._waited_for_cpu = _waited_for_cpu()
         self._late: deque[tuple[float, float, Site | None]] = deque()
         self._alarm = loop.call_later(EVERY, _beat, weakref.ref(self))
 
     def beat(self) -> None:
         now = time.monotonic()
         lag = max(0.0, now - self.due)
+        before, self._waited_for_cpu = self._waited_for_cpu, _waited_for_cpu()
         if not self.rests:
             self._lags.add(lag)
+            # What the thread waited for a CPU is the machine's part of it.
+            self._long += lag - (self._waited_for_cpu - before) >= LATE
             if lag >= EVERY / 10:
                 self._late.append((now, lag, self.caught))
             self._forget(now)
@@ -57,6 +62,7 @@ class LoopProbe:
     def start_over(self) -> None:
         """Forget what was found so far, and what the loop is late for at this moment."""
         self._lags = Buckets()
+        self._long = 0
         self._late.clear()
         self.due, self.caught = time.monotonic() + EVERY, None
 
@@ -67,7 +73,7 @@ class LoopProbe:
         if self.loop.is_running() and not self.rests:
             found.append((now - self.due, self.caught))
         lag, site = max(found, key=lambda each: each[0], default=(0.0, None))
-        return LoopLag(self._lags.histogram(), max(0.0, lag), described(site) if site else None)
+        return LoopLag(self._lags.histogram(), max(0.0, lag), described(site) if site else None, self._long)
 
     def look(self, now: float) -> None:
         """From the watchdog: if the loop is late, see what its thread is at."""
@@ -147,6 +153,18 @@ class _Watchdog:
 
 
 _watchdog = _Watchdog()
+
+
+def _waited_for_cpu() -> float:
+    """For how many seconds the running thread has been ready to run and had no CPU; 0 where only Linux would tell.
+
+    That is the second number of schedstat (Documentation/scheduler/sched-stats.rst of the kernel).
+    """
+    try:
+        with open("/proc/thread-self/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _probe_of(loop: asyncio.AbstractEventLoop) -> LoopProbe:

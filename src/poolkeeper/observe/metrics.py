@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from poolkeeper.errors import ConnectFailure
-from poolkeeper.model import CloseReason, Histogram, PoolSnapshot, RetryReason
+from poolkeeper.model import CloseReason, Histogram, PoolSnapshot, RefusalReason, RetryReason
 
 Source = Callable[[], PoolSnapshot]
 
@@ -243,9 +243,18 @@ _OWN = (
     Number(
         "poolkeeper.refused",
         _REQUESTS,
-        "Callers that were turned away at once.",
+        "Callers that were turned away at once, by reason.",
         "totals.refused",
-        lambda pool: pool.totals.refused,
+        lambda pool: _each(RefusalReason, pool.totals.refusals),
+        by=_REASON,
+        grows=True,
+    ),
+    Number(
+        "poolkeeper.nested_checkouts",
+        _REQUESTS,
+        "Calls by holders of a connection for another one that had to wait for others or were turned away.",
+        "holders",
+        lambda pool: pool.nested.waited + sum(pool.nested.refused.values()),
         grows=True,
     ),
     Number(

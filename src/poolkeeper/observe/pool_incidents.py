@@ -129,15 +129,26 @@ def _relieved(now: PoolSnapshot, before: Totals, seconds: float, most: int) -> L
         for name in ("waited", "timed_out", "refused")
         if f"totals.{name}" not in now.unknown
     }
-    counted = "".join(f"{count} {name.replace('_', ' ')}, " for name, count in counts.items())
+    refusals = _refusals(before, now.totals) if "refused" in counts else {}
+    reasons = ", ".join(f"{count} {reason}" for reason, count in refusals.items())
+    told = {name: f"{count} {name.replace('_', ' ')}" for name, count in counts.items()}
+    if reasons:
+        told["refused"] += f" ({reasons})"
+    counted = "".join(f"{each}, " for each in told.values())
     message = f"{now.name}: no longer saturated after {seconds:.1f} s; {counted}at most {most} waited at once"
     fields = known(
         pool=now.name,
         seconds=seconds,
         **counts,
+        **{f"refused_{reason.replace('-', '_')}": count for reason, count in refusals.items()},
         most_waiting=most,
     )
     return Line(Topic.POOL, "pool_relieved", message, fields, now.name)
+
+
+def _refusals(before: Totals, now: Totals) -> dict[str, int]:
+    added = {reason: count - before.refusals.get(reason, 0) for reason, count in now.refusals.items()}
+    return {reason: count for reason, count in sorted(added.items()) if count > 0}
 
 
 def _failing(now: PoolSnapshot, trouble: ConnectTrouble) -> Line:

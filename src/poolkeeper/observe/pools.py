@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from poolkeeper.model import Holder, PoolCounts, PoolEvent, PoolEventKind, PoolSnapshot
+from poolkeeper.model import PoolCounts, PoolEvent, PoolEventKind, PoolSnapshot
 from poolkeeper.observe import live_pools
 from poolkeeper.observe.checkouts import Checkouts, Dialog
 from poolkeeper.observe.deadlocks import DeadlockCount
 from poolkeeper.observe.loop_lag import LagWatch
+from poolkeeper.observe.nesting import NestingCount
 from poolkeeper.observe.recorder import Recorder, ThreadRecorder
 from poolkeeper.observe.threads import ThreadWatch
 from poolkeeper.pool import KeeperPool, limits_of
@@ -32,8 +32,7 @@ class ObservedPool:
         self.recorder.listeners.append(self)
         self.checkouts = Checkouts(engine, self.recorder)
         self.deadlocks = DeadlockCount(engine, Dialog(engine).shape)
-        # Hears at once, in its own task or thread, of a holder that begins to wait for another connection of this pool.
-        self.on_nested: Callable[[Holder], None] | None = None
+        self.nesting = NestingCount(self.checkouts)
         live_pools.add(self)
 
     def notice(self, event: PoolEvent) -> None:
@@ -41,10 +40,8 @@ class ObservedPool:
         if event.kind is PoolEventKind.CONNECTING:
             self.lag.begin()
             self.threads.begin()
-        elif event.kind is PoolEventKind.WAITING and self.on_nested is not None:
-            holder = self.checkouts.nesting()
-            if holder is not None:
-                self.on_nested(holder)
+        elif event.kind is PoolEventKind.WAITING or event.kind is PoolEventKind.REFUSED:
+            self.nesting.notice(event)
 
     def counts(self) -> PoolCounts:
         """The pool's numbers at this moment."""
@@ -78,6 +75,7 @@ class ObservedPool:
             loop_lag=self.lag.lag(now),
             connect_trouble=self.recorder.connect_trouble(now),
             deadlocks=self.deadlocks.so_far,
+            nested=self.nesting.so_far,
             threads=self.threads.threads(),
             pools=live_pools.pools_beside(self),
             unknown=self.checkouts.unknown,

@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, values
 from prometheus_client import Histogram as HistogramMetric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -39,6 +39,18 @@ EVERY = 1.0  # seconds
 _LIVE_FILE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 
 
+class _Files(MultiProcessCollector):
+    """Passes over the file of a process that has made it and not yet given it a length, which cannot be read."""
+
+    def __init__(self, registry: CollectorRegistry, folder: Path) -> None:
+        super().__init__(registry, str(folder))  # type: ignore[no-untyped-call]
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        begun = [str(file) for file in self._folder.glob("*.db") if _has_begun(file)]
+        return self.merge(begun)  # type: ignore[no-untyped-call,no-any-return]
+
+
 class SharedMetrics:
     """The pools of this process in the shared folder. Use `shared_metrics()`: two of them would overwrite each other.
 
@@ -52,7 +64,7 @@ class SharedMetrics:
         if values.ValueClass is values.MutexValue:
             log.error("no pool is exported: prometheus_client was imported before PROMETHEUS_MULTIPROC_DIR was set")
         self.registry = CollectorRegistry()
-        MultiProcessCollector(self.registry, str(folder))  # type: ignore[no-untyped-call]
+        _Files(self.registry, folder)
         self._gauges = {metric.name: _gauge(metric) for metric in _numbers() if not metric.grows}
         self._counters = {metric.name: _counter(metric) for metric in _numbers() if metric.grows}
         self._histograms = {
@@ -176,6 +188,13 @@ def _add(metric: HistogramMetric, histogram: Histogram) -> None:
             bucket.inc(count)
     if histogram.total:
         total.inc(histogram.total)
+
+
+def _has_begun(file: Path) -> bool:
+    # Gauges may be swept meanwhile.
+    with suppress(FileNotFoundError):
+        return file.stat().st_size > 0
+    return False
 
 
 def _lives(pid: int) -> bool:

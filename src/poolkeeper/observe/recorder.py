@@ -61,6 +61,7 @@ class Recorder:
         self._held = self._held_in_sql = 0.0
         self._counts: Counter[PoolEventKind] = Counter()
         self._failures: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
         self._failed_since: float | None = None
         self._failed_in_a_row = 0
         self._failure: ConnectTrouble | None = None
@@ -72,6 +73,7 @@ class Recorder:
             PoolEventKind.RETURNED: lambda event: self.returned(event.seconds, 0.0),
             PoolEventKind.CONNECTED: self._connected,
             PoolEventKind.CONNECT_FAILED: self._connect_failed,
+            PoolEventKind.REFUSED: self._refused,
         }
 
     def notice(self, event: PoolEvent) -> None:
@@ -130,6 +132,7 @@ class Recorder:
             cancelled=self._counts[PoolEventKind.CANCELLED],
             connects=self._counts[PoolEventKind.CONNECTED],
             connect_failures=dict(self._failures),
+            refusals=dict(self._refusals),
         )
 
     def timings(self) -> Timings:
@@ -158,6 +161,10 @@ class Recorder:
             self.times.took("connects", event.seconds)
         self._failed_since = self._failure = None
         self._failed_in_a_row = 0
+
+    def _refused(self, event: PoolEvent) -> None:
+        if event.reason is not None:
+            self._refusals[event.reason.value] += 1
 
     def _connect_failed(self, event: PoolEvent) -> None:
         error = event.error

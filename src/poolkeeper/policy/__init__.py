@@ -1,6 +1,6 @@
 """Who gets a connection, and when: decisions only. No clock, no dice, no I/O; time and chance are arguments."""
 
-from poolkeeper.policy.admission import Admission, Refusal, RefusalReason
+from poolkeeper.policy.admission import Admission, Refusal, Terms
 from poolkeeper.policy.deadlines import Deadlines
 from poolkeeper.policy.lag import Lag, PositionLog
 from poolkeeper.policy.outage import Outage
@@ -23,7 +23,7 @@ __all__ = [
     "Primacy",
     "Queue",
     "Refusal",
-    "RefusalReason",
+    "Terms",
     "Verdict",
     "backoff",
     "choose",

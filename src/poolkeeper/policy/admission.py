@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import NamedTuple
+
+from poolkeeper.model import RefusalReason
 
 # A caller who gets an answer in the last tenth of its patience may have given up already.
 USABLE_SHARE = 0.9
@@ -19,14 +21,6 @@ _LATEST = 64
 _SLOW = 0.95
 
 
-class RefusalReason(StrEnum):
-    """Why a caller was not let in."""
-
-    MAX_WAITING = "max-waiting"
-    PREDICTED_WAIT = "predicted-wait"
-    NOBODY_RETURNS = "nobody-returns"
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """`predicted_wait` is how long the caller would have waited, `retry_after` when it would be let in (seconds)."""
@@ -34,6 +28,16 @@ class Refusal:
     reason: RefusalReason
     predicted_wait: float
     retry_after: float
+
+
+class Terms(NamedTuple):
+    """How long a caller waits at most, and for how long an answer is of use to it (seconds, from now).
+
+    The latter is infinite for a caller who is not judged again when its turn comes.
+    """
+
+    patience: float
+    useful: float = math.inf
 
 
 class Admission:
@@ -94,6 +98,23 @@ class Admission:
         holds = sorted(self._holds)
         return holds[int((len(holds) - 1) * _SLOW)] if holds else 0.0
 
+    def terms_to_connect(self, spent: float, limit: float) -> Terms:
+        """For a caller who waits for a connect or a ping, of which how long others hold theirs says nothing.
+
+        Where nobody may wait for others, that takes up to `limit`. Who should have left by now may stay: it takes
+        nothing from anybody.
+        """
+        longest, useful = self.longest_wait or limit, self.useful_for(spent)
+        return Terms(min(longest, useful) if useful > 0 else longest)
+
+    def terms_to_queue(self, spent: float) -> Terms:
+        """For a caller who waits for what others give back."""
+        return Terms(self.patience_after(spent), self.useful_for(spent))
+
+    def is_too_late(self, now: float, useful_until: float) -> bool:
+        """Whether who gets a connection now would have its answer when it is of no use any more."""
+        return useful_until < math.inf and now + self.answer > useful_until
+
     def served(self, now: float) -> None:
         """A caller left the queue with a connection."""
         if self._busy_since is None:
@@ -108,24 +129,22 @@ class Admission:
         """Nobody waits any more."""
         self._busy_since = None
 
-    def refusal(
-        self, now: float, waiting: int, capacity: int | None, in_use: int, spent: float = 0.0
-    ) -> Refusal | None:
-        """None for a caller who may join behind `waiting` others, with so many connections in use."""
+    def refusal(self, now: float, waiting: int, capacity: int | None, in_use: int, terms: Terms) -> Refusal | None:
+        """None for a caller who may join behind `waiting` others on these terms, with so many connections in use."""
         if self._busy_since is None:
             self._busy_since = self._last = now
             self._served = 0
         pace = self._pace(now, capacity, in_use)
-        predicted, limit = (waiting + 1) * pace, self._limit(now, spent)
+        predicted, limit = (waiting + 1) * pace, self._limit(now, terms.patience)
         if self._max_waiting is not None and waiting >= self._max_waiting:
             return Refusal(RefusalReason.MAX_WAITING, predicted, max(predicted - limit, pace))
-        if predicted > limit or self.useful_for(spent) <= 0:
+        if predicted > limit or terms.useful <= 0:
             return Refusal(RefusalReason.PREDICTED_WAIT, predicted, max(0.0, predicted - limit))
         return None
 
-    def futile(self, spent: float) -> Refusal:
+    def futile(self, terms: Terms) -> Refusal:
         """For a caller who would wait in vain, as long as it can, because nobody is going to return a connection."""
-        return Refusal(RefusalReason.NOBODY_RETURNS, self.patience_after(spent), self._mean_hold)
+        return Refusal(RefusalReason.NOBODY_RETURNS, terms.patience, self._mean_hold)
 
     def _pace(self, now: float, capacity: int | None, in_use: int) -> float:
         """Seconds between two hand-overs."""
@@ -140,8 +159,7 @@ class Admission:
     def _mean_hold(self) -> float:
         return sum(self._holds) / len(self._holds) if self._holds else 0.0
 
-    def _limit(self, now: float, spent: float) -> float:
-        patience = self.patience_after(spent)
+    def _limit(self, now: float, patience: float) -> float:
         if self._busy_since is None or now - self._busy_since <= self.standing:
             return patience
         return min(patience, self.standing)

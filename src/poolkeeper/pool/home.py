@@ -17,7 +17,7 @@ from contextvars import Context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from poolkeeper.model import CloseReason, PoolCounts, PoolEvent, PoolEventKind
+from poolkeeper.model import CloseReason, PoolCounts, PoolEvent, PoolEventKind, RefusalReason
 from poolkeeper.policy import Outage, Queue
 from poolkeeper.pool import liveness, problems
 from poolkeeper.pool.connecting import Connecting
@@ -319,7 +319,7 @@ class Home:
         kind: PoolEventKind,
         seconds: float,
         record: KeeperRecord | None = None,
-        reason: CloseReason | None = None,
+        reason: CloseReason | RefusalReason | None = None,
         error: BaseException | None = None,
     ) -> None:
         if self.observed or self.register is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -28,21 +29,25 @@ class Incident:
 
     def __init__(self, pool: Explained) -> None:
         self._pool = pool
-        self._report: Report | None = None
-        self._made = 0.0
+        # With the moment it was made at.
+        self._reports: dict[str, tuple[Report, float]] = {}
         self._lock = threading.RLock()
 
-    def report(self) -> Report:
-        """The story of this second; empty where nobody tells one."""
+    def report(self, about: str = "") -> Report:
+        """The story of this second; empty where nobody tells one.
+
+        Those who are turned away for a reason that is not everybody's are told `about` it by a story of their own.
+        """
         reporter = self._pool.reporter
         if reporter is None:
             return Report()
         # Whose time is up at the same moment gets what the first of them is told.
         with self._lock:
-            if self._report is None or time.monotonic() - self._made >= _HOLDS_FOR:
-                self._report = self._reported(reporter)
-                self._made = time.monotonic()
-            return self._report
+            report, made = self._reports.get(about, (Report(), -math.inf))
+            if time.monotonic() - made >= _HOLDS_FOR:
+                report = self._reported(reporter)
+                self._reports[about] = report, time.monotonic()
+            return report
 
     def _reported(self, reporter: Callable[[], Report]) -> Report:
         try:

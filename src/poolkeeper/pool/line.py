@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.util import await_only
 
 from poolkeeper.model import PoolEventKind
-from poolkeeper.policy import Admission, Deadlines, Refusal
+from poolkeeper.policy import Admission, Deadlines, Refusal, Terms
 from poolkeeper.pool import outlook, problems
 from poolkeeper.pool.caller import waiting_caller
 from poolkeeper.pool.record import KeeperRecord
@@ -45,8 +45,6 @@ class Line:
         self._home, self._queue = home, home.queue
         options = home.options
         self.admission = Admission(options.timeout, options.client_timeout, options.max_waiting)
-        # With a timeout of 0 nobody waits for others; the connect of those who need not wait takes what it takes.
-        self._longest = self.admission.longest_wait or options.connect_limit
         self._deadlines: Deadlines[Waiter] = Deadlines(self._queue.waiting)
         self._alarm: asyncio.Handle | None = None
         self._alarm_at = math.inf
@@ -78,7 +76,7 @@ class Line:
             self._home.note(PoolEventKind.CANCELLED, now - waiter.since)
             self._home.hand_back(record, now)
             return
-        if waiter.useful_until < math.inf and now + self.admission.answer > waiter.useful_until:
+        if self.admission.is_too_late(now, waiter.useful_until):
             self._home.note(PoolEventKind.TIMED_OUT, now - waiter.since)
             waiter.future.set_result(problems.timed_out(self._home))
             self._home.hand_back(record, now)
@@ -113,39 +111,37 @@ class Line:
     def _line_up(self, waiter: Waiter) -> None:
         """Let it join the queue, or raise."""
         now, caller = waiter.since, waiting_caller()
-        spent, urgent = caller.spent(now) if caller is not None else 0.0, False
-        useful = self.admission.useful_for(spent)
+        spent, own = caller.spent(now) if caller is not None else 0.0, None
         if self._queue.has_room:
-            # What takes time is a connect or a ping, and how long others hold theirs says nothing about it. Whose
-            # caller should have left by now takes nothing from anybody.
-            patience = min(self._longest, useful) if useful > 0 else self._longest
+            terms = self.admission.terms_to_connect(spent, self._home.options.connect_limit)
         else:
-            urgent = caller is not None and outlook.holds_one(self._home, waiter.task)
-            self._admit(waiter, spent, urgent=urgent)
-            patience, waiter.useful_until = self.admission.patience_after(spent), now + useful
+            own = outlook.held_by(self._home, waiter.task) if caller is not None else None
+            terms = self.admission.terms_to_queue(spent)
+            self._admit(waiter, terms, own)
+        waiter.useful_until = now + terms.useful
         self._home.note(PoolEventKind.WAITING, 0.0)
-        self._deadlines.add(waiter, now + patience)
-        self._set_alarm(now + min(patience, self.admission.standing), now)
-        self._queue.join(waiter, urgent=urgent)
+        self._deadlines.add(waiter, now + terms.patience)
+        self._set_alarm(now + min(terms.patience, self.admission.standing), now)
+        self._queue.join(waiter, urgent=own is not None)
 
-    def _admit(self, waiter: Waiter, spent: float, *, urgent: bool) -> None:
-        """Raise for a caller that waiting for others cannot help."""
+    def _admit(self, waiter: Waiter, terms: Terms, own: KeeperRecord | None) -> None:
+        """Raise for a caller that waiting for others cannot help; `own` is what it holds already."""
         home, queue, now = self._home, self._queue, waiter.since
         if not home.options.timeout:
             home.note(PoolEventKind.TIMED_OUT, 0.0)
             error = problems.timed_out(home)()
             raise error
-        in_vain = urgent and outlook.would_deadlock(home, waiter.task)
+        in_vain = own is not None and outlook.would_deadlock(home, waiter.task)
         if in_vain or outlook.is_leaked(home, now, self.admission.standing):
-            raise self._refused(self.admission.futile(spent))
-        ahead = queue.urgent if urgent else len(queue.waiting)
-        refusal = self.admission.refusal(now, ahead, queue.limits.capacity, queue.in_use, spent)
+            raise self._refused(self.admission.futile(terms), own)
+        ahead = len(queue.waiting) if own is None else queue.urgent
+        refusal = self.admission.refusal(now, ahead, queue.limits.capacity, queue.in_use, terms)
         if refusal is not None:
-            raise self._refused(refusal)
+            raise self._refused(refusal, own)
 
-    def _refused(self, refusal: Refusal) -> BaseException:
-        self._home.note(PoolEventKind.REFUSED, refusal.predicted_wait)
-        return problems.saturated(self._home, refusal)
+    def _refused(self, refusal: Refusal, own: KeeperRecord | None) -> BaseException:
+        self._home.note(PoolEventKind.REFUSED, refusal.predicted_wait, reason=refusal.reason)
+        return problems.saturated(self._home, refusal, own)
 
     def _walk_out(self, waiter: Waiter) -> None:
         """The waiting task was cancelled. What it was handed before it could run goes to the next."""
@@ -187,7 +183,7 @@ class Line:
                 if self._queue.waiting:
                     self._set_alarm(min(self._deadlines.next, now + standing), now)
                 return
-            problem = problem or problems.timed_out(self._home)
+            problem = problem or (problems.leaked(self._home) if in_vain else problems.timed_out(self._home))
             self._home.note(PoolEventKind.TIMED_OUT, now - waiter.since)
             self.send_away(waiter, problem)
         self._alarm, self._alarm_at = self._home.loop.call_soon(self.time_is_up), now

@@ -50,6 +50,10 @@ class Register(Protocol):
         """Every other event."""
         ...
 
+    def asking_at(self) -> str | None:
+        """The line of the service that the running task asks for a connection at; None if it is not known."""
+        ...
+
 
 def deliver(event: PoolEvent, hearer: PoolObserver | Register) -> None:
     """Let it hear the event. An exception of its own goes to the log: it must not cost a caller the connection."""

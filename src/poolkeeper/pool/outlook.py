@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from poolkeeper.pool.record import KeeperRecord
 
 
-def holds_one(home: Home, task: asyncio.Task[Any] | None) -> bool:
-    """Whether this task took a connection and has not returned it."""
-    return task is not None and any(record.holder is task for record in _held(home))
+def held_by(home: Home, task: asyncio.Task[Any] | None) -> KeeperRecord | None:
+    """A connection that this task took and has not returned; None if there is none."""
+    return None if task is None else next((record for record in _held(home) if record.holder is task), None)
 
 
 def would_deadlock(home: Home, task: asyncio.Task[Any] | None) -> bool:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from poolkeeper.drivers import classify_connect_failure
 from poolkeeper.errors import ConnectFailure, PoolClosed, PoolSaturated, PoolTimeout
-from poolkeeper.model import Report
-from poolkeeper.policy import Refusal, RefusalReason
+from poolkeeper.model import RefusalReason, Report
+from poolkeeper.policy import Refusal
 
 if TYPE_CHECKING:
     from poolkeeper.pool.home import Home
+    from poolkeeper.pool.record import KeeperRecord
 
 Problem = Callable[[], BaseException]
 
@@ -29,6 +30,11 @@ _CURABLE = frozenset(
         ConnectFailure.NETWORK,
     }
 )
+
+
+_NOBODY = "each connection is held by a task that has ended without returning it, or wants another one first"
+# Where no likeliest cause brings its own.
+_ADVICE = "Pass the session down instead of opening a second one, or end the first before"
 
 
 def is_curable(error: BaseException) -> bool:
@@ -62,24 +68,35 @@ def the_error_itself(error: BaseException) -> Problem:
 
 def timed_out(home: Home) -> Problem:
     """One text for all who time out at this moment."""
-    limits, options, counts, report = home.queue.limits, home.options, home.counts(), home.incident.report()
+    return _after_waiting(home, f"connection timed out, timeout {home.options.timeout:0.2f}")
+
+
+def leaked(home: Home) -> Problem:
+    """For all who wait where nobody is going to return a connection."""
+    return _after_waiting(home, f"and nobody waits any longer: {_NOBODY}")
+
+
+def _after_waiting(home: Home, why: str) -> Problem:
+    limits, counts, report = home.queue.limits, home.counts(), home.incident.report()
     message = (
-        f"{home.pool.name} limit of size {limits.pool_size} overflow {limits.max_overflow} reached, connection timed "
-        f"out, timeout {options.timeout:0.2f} ({_moment(home)})"
+        f"{home.pool.name} limit of size {limits.pool_size} overflow {limits.max_overflow} reached, {why} "
+        f"({_moment(home)})"
     )
     return lambda: _because(PoolTimeout(with_report(report, message), counts, report.full), home.outage.error)
 
 
-def saturated(home: Home, refusal: Refusal) -> BaseException:
-    """For a caller that is not let in."""
+def saturated(home: Home, refusal: Refusal, own: KeeperRecord | None = None) -> BaseException:
+    """For a caller that is not let in; `own` is the connection that it holds already."""
     wait = f"{refusal.predicted_wait:.2f} s"
     why = {
         RefusalReason.MAX_WAITING: f"max_waiting = {home.options.max_waiting} callers wait already, the next one about "
         f"{wait}",
         RefusalReason.PREDICTED_WAIT: f"a connection would come in about {wait}, too late for this caller",
-        RefusalReason.NOBODY_RETURNS: "whoever holds a connection waits for another, or has ended without returning it",
+        RefusalReason.NOBODY_RETURNS: _NOBODY,
     }[refusal.reason]
-    report = home.incident.report()
+    report = home.incident.report("" if own is None else "nested checkouts")
+    if own is not None:
+        why = f"{why}; {_nested(home, own)}{'' if report.short else f'. {_ADVICE}'}"
     error = PoolSaturated(
         with_report(report, f"{home.pool.name} refused at once: {why} ({_moment(home)})"),
         home.counts(),
@@ -89,6 +106,13 @@ def saturated(home: Home, refusal: Refusal) -> BaseException:
         retry_after=refusal.retry_after,
     )
     return _because(error, home.outage.error)
+
+
+def _nested(home: Home, own: KeeperRecord) -> str:
+    register = home.pool.register
+    site = register.asking_at() if register is not None else None
+    where = f" at {site}" if site is not None else ""
+    return f"this caller holds one ({home.pool.describe_holder(own)}) and asks for another{where}: a nested checkout"
 
 
 def closed(home: Home) -> Problem:

@@ -113,7 +113,7 @@ async def test_whoever_waits_gets_what_comes_back(make: Maker) -> None:
 async def test_a_free_place_is_used_however_long_others_held_theirs(make: Maker) -> None:
     engine = make(pool_size=2, max_overflow=0, pool_timeout=0.5)
     async with holding(engine, 1):
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.6)
     async with holding(engine, 2):
         pass
 
@@ -130,10 +130,10 @@ async def test_pool_use_lifo(make: Maker, use_lifo: bool, expected: list[int]) -
 
 @on_every_server
 async def test_pool_recycle_replaces_what_is_older(make: Maker) -> None:
-    engine = make(pool_recycle=0.2)
+    engine = make(pool_recycle=0.6)
     first = await open_one(engine)
     assert await open_one(engine) is first
-    await asyncio.sleep(0.25)
+    await asyncio.sleep(0.65)
     assert await open_one(engine) is not first
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 
 from poolkeeper.diagnosis.case import Case
 from poolkeeper.diagnosis.words import cut, duration, percent
@@ -47,15 +46,9 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _is_often_late(case: Case) -> bool:
-    """Many short lags are a busy process, not a blocking call."""
+    """Many short lags are a busy process, and long ones for want of a CPU a busy machine: no blocking call."""
     p95 = case.lately.lags.quantile(0.95) or 0.0
-    return _long_lags(case) >= AGAIN_AND_AGAIN and (p95 >= LATE or _late_share(case) >= BLOCKED_SHARE)
-
-
-def _long_lags(case: Case) -> int:
-    """How many lags may have been long, as far as their buckets tell."""
-    lags = case.lately.lags
-    return sum(count for high, count in zip((*lags.bounds, inf), lags.counts, strict=True) if high >= LATE)
+    return case.lately.late >= AGAIN_AND_AGAIN and (p95 >= LATE or _late_share(case) >= BLOCKED_SHARE)
 
 
 def _late_share(case: Case) -> float:
