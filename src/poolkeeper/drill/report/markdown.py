@@ -8,7 +8,7 @@ from poolkeeper.drill.play import Played
 from poolkeeper.drill.report.columns import COLUMNS, GLOSSARY
 from poolkeeper.drill.report.document import Report, as_good, chief_of, verdict_on
 
-_MEANS_SOMETHING = str.maketrans({character: f"\\{character}" for character in "\\|<*_`["})
+_MEANS_SOMETHING = str.maketrans({character: f"\\{character}" for character in "\\|<*["})
 
 
 def markdown(report: Report) -> str:
