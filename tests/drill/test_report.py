@@ -10,7 +10,7 @@ import pytest
 from tests.drill.made_up import played
 
 from poolkeeper.drill.play import Played
-from poolkeeper.drill.report import Report, junit, page, surroundings
+from poolkeeper.drill.report import Report, junit, markdown, page, surroundings
 from poolkeeper.drill.report.svg import Line, chart
 from poolkeeper.drill.run import those_who_play
 from poolkeeper.drill.scenarios import scenarios
@@ -153,6 +153,32 @@ def test_the_page_needs_nothing_beside_itself(found: Report) -> None:
 def test_what_is_written_elsewhere_is_escaped(found: Report) -> None:
     evil = replace(found.played[0], scenario=replace(found.played[0].scenario, question="<script>alert(1)</script>?"))
     assert "<script" not in page(report(evil))
+
+
+def test_markdown_has_every_figure_of_every_run_side_by_side(found: Report) -> None:
+    written = markdown(found)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in written.splitlines() if line[:1] == "|"]
+    assert {len(row) for row in rows[:4]} == {6}
+    assert rows[2][:3] == ["[commit-fails](#commit-fails)", "good", ""]
+    assert rows[2][4:] == ["**30 wrong**, not met", "0 wrong"]
+    assert rows[3][1] == "**not good**"
+    assert ["wrong", "30", "0"] in rows
+    assert ["failed", "5", "1"] in rows
+    for run in found.played:
+        assert run.scenario.question in written
+        assert run.verdict.reason in written
+    assert "**Not as predicted.**" in written
+
+
+def test_what_did_as_well_as_poolkeeper_is_named() -> None:
+    found = report(*(played("silent-drop", stack, failed=stack == "naive") for stack in STACKS))
+    assert "| good | guide, tuned |" in markdown(found)
+    assert "guide, tuned" in Structure(page(found)).written
+
+
+def test_markdown_takes_nothing_written_elsewhere_for_its_own(found: Report) -> None:
+    evil = replace(found.played[0], scenario=replace(found.played[0].scenario, question="<b>|a|* `b`?"))
+    assert "\\<b>\\|a\\|\\* `b`?" in markdown(report(evil))
 
 
 def test_a_curve_breaks_where_there_is_nothing_to_show() -> None:

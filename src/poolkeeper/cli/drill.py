@@ -21,7 +21,7 @@ from poolkeeper.drill.ground import Ground, embedded_ground
 from poolkeeper.drill.guest import Refused, connections_of, guest_ground
 from poolkeeper.drill.own_app import ASYNCPG, OwnApp
 from poolkeeper.drill.own_app_scenarios import own_app_scenarios
-from poolkeeper.drill.report import Report, junit, page
+from poolkeeper.drill.report import Report, junit, markdown, page
 from poolkeeper.drill.run import Unknown, chosen_scenarios, chosen_stacks, playable, those_who_play
 from poolkeeper.drill.run import drill as play_all
 from poolkeeper.drill.scenario import Scenario
@@ -65,6 +65,9 @@ def drill(
     prepare: Annotated[str, typer.Option(help="With --app: a command that makes its tables.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write all figures here.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", dir_okay=False, help="Write a page here.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", dir_okay=False, help="Write Markdown here.")
+    ] = None,
     junit_file: Annotated[Path | None, typer.Option("--junit", dir_okay=False, help="Write JUnit XML here.")] = None,
 ) -> None:
     """Play failures on a real PostgreSQL of our own, with four configurations of the same service, and judge them.
@@ -80,7 +83,8 @@ def drill(
         subjects = [own] if own is not None else [Reference(each) for each in chosen_stacks(stack or ())]
     except Unknown as unknown:
         raise typer.BadParameter(str(unknown)) from None
-    _refuse_without_folder({"--json": json_file, "--html": html_file, "--junit": junit_file})
+    files = {"--json": json_file, "--html": html_file, "--markdown": markdown_file, "--junit": junit_file}
+    _refuse_without_folder(files)
     if listed:
         show_list(there.values(), stacks=own is None)
         return
@@ -93,7 +97,7 @@ def drill(
         agree(url, connections_of(plan.scenarios), plan.left_out, yes=yes)
     report = _played(plan)
     show(report)
-    _write(report, json_file, html_file, junit_file)
+    _write(report, files)
     raise typer.Exit(0 if report.good else 1)
 
 
@@ -161,10 +165,14 @@ def _warn_when_busy() -> None:
         typer.echo(f"this machine is busy (load {load:.1f} on {cores} cores): times will be longer than they should be")
 
 
-def _write(report: Report, json_file: Path | None, html_file: Path | None, junit_file: Path | None) -> None:
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
-    if html_file is not None:
-        html_file.write_text(page(report), encoding="utf-8")
-    if junit_file is not None:
-        junit_file.write_text(junit(report), encoding="utf-8")
+def _as_json(report: Report) -> str:
+    return json.dumps(report.as_dict(), indent=1) + "\n"
+
+
+_WRITERS = {"--json": _as_json, "--html": page, "--markdown": markdown, "--junit": junit}
+
+
+def _write(report: Report, files: Mapping[str, Path | None]) -> None:
+    for option, file in files.items():
+        if file is not None:
+            file.write_text(_WRITERS[option](report), encoding="utf-8")

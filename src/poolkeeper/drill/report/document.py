@@ -87,6 +87,11 @@ def verdict_on(runs: Sequence[Played]) -> bool:
     return all(run.verdict.good for run in judged)
 
 
+def as_good(runs: Sequence[Played]) -> list[str]:
+    """The stacks of one scenario, beside poolkeeper, that met all that was expected."""
+    return [run.stack.name for run in runs if run.verdict.good and run.stack.name != OURS]
+
+
 def chief_of(run: Played) -> str:
     """The figure that a scenario is about."""
     return run.scenario.chief[1](run.figures)

@@ -6,45 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from poolkeeper.drill.figures import Figures, Point
+from poolkeeper.drill.figures import Point
 from poolkeeper.drill.play import Played
-from poolkeeper.drill.report.document import Report, chief_of, is_extra, verdict_on
+from poolkeeper.drill.report.columns import COLUMNS, GLOSSARY
+from poolkeeper.drill.report.document import Report, as_good, chief_of, is_extra, verdict_on
 from poolkeeper.drill.report.svg import Line, chart
 
 _STYLE = "page.css"
 
-_COLUMNS: Sequence[tuple[str, Callable[[Figures], str]]] = (
-    ("requests", lambda f: str(f.requests)),
-    ("ok", lambda f: str(f.ok)),
-    ("refused", lambda f: str(f.refused)),
-    ("failed", lambda f: str(f.failed)),
-    ("wrong", lambda f: "-" if f.wrong is None else str(f.wrong)),
-    ("p50 ms", lambda f: f"{f.p50_ms:.0f}"),
-    ("p99 ms", lambda f: f"{f.p99_ms:.0f}"),
-    ("max ms", lambda f: f"{f.max_ms:.0f}"),
-    ("slowest refusal ms", lambda f: f"{f.refused_ms:.0f}" if f.refused else "-"),
-    ("longest gap s", lambda f: f"{f.longest_gap:.2f}"),
-    ("well after s", lambda f: "not" if f.healthy_after is None else f"{f.healthy_after:.2f}"),
-    ("connections", lambda f: str(f.connections_peak)),
-    ("connects", lambda f: str(f.connects)),
-    ("at once", lambda f: "-" if f.connects_at_once is None else str(f.connects_at_once)),
-    ("in 100 ms", lambda f: str(f.connects_in_100_ms)),
-    ("left on the server", lambda f: str(f.backends_left)),
-    ("slots left", lambda f: "-" if f.slots_left is None else f"{f.slots_left} of {f.slots}"),
-)
 _CURVES: Sequence[tuple[str, Callable[[Point], float | None]]] = (
     ("successes per second", lambda point: point.ok),
     ("p99, ms", lambda point: point.p99_ms),
     ("connections", lambda point: point.connections),
 )
-
-
-_GLOSSARY = (
-    "Refused: a 503 that says when to come back. Failed: any other error, or no answer in time. Wrong: a success whose "
-    "work is not there, or is there twice. Latencies are those of successes, from the moment at which the request was "
-    "due. Well after: from the end of the trouble to the last request that did not succeed. The band in a curve is the "
-    "time of the trouble."
-)
+_BAND = "The band in a curve is the time of the trouble."
 
 
 def page(report: Report) -> str:
@@ -58,7 +33,7 @@ def page(report: Report) -> str:
         *_overview(report),
         *(f"<p>{escape(note)}</p>" for note in report.notes),
         *(part for runs in report.by_scenario for part in _section(report, runs)),
-        f"<footer>{escape(_GLOSSARY)}</footer></body></html>\n",
+        f"<footer>{escape(GLOSSARY)} {escape(_BAND)}</footer></body></html>\n",
     ]
     return "\n".join(parts)
 
@@ -74,13 +49,14 @@ def _opening(report: Report) -> Iterator[str]:
 
 def _overview(report: Report) -> Iterator[str]:
     stacks = [stack.name for stack in report.stacks]
-    yield _row("th", ["scenario", "verdict", "figure", *stacks], '<div class="wide"><table><thead>', "</thead><tbody>")
+    headings = ["scenario", "verdict", "as good", "figure", *stacks]
+    yield _row("th", headings, '<div class="wide"><table><thead>', "</thead><tbody>")
     for runs in report.by_scenario:
         scenario = runs[0].scenario
         found = {run.stack.name: _marked(run) for run in runs}
         link = f'<a href="#{escape(scenario.name)}">{escape(scenario.name)}</a>'
-        cells = [link, _badge(verdict_on(runs)), escape(scenario.chief[0]), *(found.get(name, "") for name in stacks)]
-        yield _row("td", cells)
+        about = _badge(verdict_on(runs)), escape(", ".join(as_good(runs))), escape(scenario.chief[0])
+        yield _row("td", [link, *about, *(found.get(name, "") for name in stacks)])
     yield "</tbody></table></div>"
 
 
@@ -89,11 +65,11 @@ def _section(report: Report, runs: Sequence[Played]) -> Iterator[str]:
     yield f'<section id="{escape(scenario.name)}"><h2>{escape(scenario.name)} {_badge(verdict_on(runs))}</h2>'
     yield f"<p><b>{escape(scenario.question)}</b></p>"
     yield f"<p>Before: {escape(scenario.steady)}.</p><p>Predicted: {escape(scenario.predicted)}</p>"
-    columns = ["stack", "expectation", *(name for name, _ in _COLUMNS), *runs[0].figures.more]
+    columns = ["stack", "expectation", *(name for name, _ in COLUMNS), *runs[0].figures.more]
     yield _row("th", [escape(name) for name in columns], '<div class="wide"><table><thead>', "</thead><tbody>")
     for run in runs:
         more = [f"{value:g}" for value in run.figures.more.values()]
-        numbers = [escape(of(run.figures)) for _, of in _COLUMNS]
+        numbers = [escape(of(run.figures)) for _, of in COLUMNS]
         yield _row("td", [escape(run.stack.name), _met(run), *numbers, *more])
     yield "</tbody></table></div><ul>"
     for run in runs:
