@@ -5,8 +5,6 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 JOBS   ?= 2
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# A file's tests stay together: they share servers, which take longer to start than the tests.
-WHOLE_SUITE := -m "slow or not slow" --numprocesses $(JOBS) --dist loadfile
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -18,8 +16,8 @@ help: ## Show this list
 demo: $(VENV)/.demo ## Run the reference service under load on a real PostgreSQL (ARGS="--for 20 --json out.json")
 	@$(BIN)/poolkeeper demo $(ARGS)
 
-test: $(VENV)/.dev debian-packages ## Run the whole suite in two processes (JOBS=1, ARGS="-k name")
-	$(BIN)/python -m pytest $(WHOLE_SUITE) $(ARGS)
+test: $(VENV)/.dev debian-packages ## Run the whole suite in two processes, what failed once more alone (JOBS=1, ARGS="-k name")
+	@tools/test.sh $(BIN)/python $(JOBS) $(ARGS)
 
 bench: $(VENV)/.dev ## Measure the pools side by side, in about ten minutes (ARGS="fairness spike --check")
 	$(BIN)/python -m bench $(ARGS)
@@ -40,7 +38,7 @@ debian-packages: ## Install the servers that tests run beside PostgreSQL, where 
 	@tools/debian-packages.sh
 
 test-oldest: $(VENV)-oldest/.dev debian-packages ## Run the suite on the oldest supported SQLAlchemy and FastAPI
-	$(VENV)-oldest/bin/python -m pytest $(WHOLE_SUITE) $(ARGS)
+	@tools/test.sh $(VENV)-oldest/bin/python $(JOBS) $(ARGS)
 
 $(VENV)/bin/python:
 	@tools/make-venv.sh "$(PYTHON)" "$(VENV)"

@@ -15,17 +15,18 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn
 
 import pytest
 from sqlalchemy import make_url
+from tests.empty_databases import EmptyDatabases
 
-from poolkeeper.testing import Backend, EmbeddedPostgres
+from poolkeeper.testing import EmbeddedPostgres
+from poolkeeper.testing import FreshDatabase as FreshDatabase
+from poolkeeper.testing.fresh import left_after_a_moment as left_after_a_moment
 from poolkeeper.testing.ports import ReservedPort
 from poolkeeper.testing.postgres.folder import OwnedFolder
 from poolkeeper.testing.postgres.programs import find_programs
-
-T = TypeVar("T")
 
 _numbers = itertools.count(1)
 
@@ -39,57 +40,29 @@ def missing(program: str, package: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
+def closed_port() -> Iterator[int]:
+    """A port on loopback that refuses connections, and that nobody is given meanwhile."""
+    with closing(ReservedPort()) as reserved:
+        yield reserved.number
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """One PostgreSQL 18 for the whole run. Do not stop, kill or reconfigure it: start an EmbeddedPostgres for that."""
     with EmbeddedPostgres(max_connections=100) as server:
         yield server
 
 
-@dataclass
-class FreshDatabase:
-    """A database that only this test uses."""
-
-    server: EmbeddedPostgres
-    name: str
-    may_leave_backends: bool = False
-
-    def url(self, driver: str = "asyncpg") -> str:
-        return self.server.url(driver, database=self.name)
-
-    def query(self, sql: str) -> list[tuple[str | None, ...]]:
-        return self.server.query(sql, database=self.name)
-
-    def execute(self, sql: str) -> None:
-        self.server.execute(sql, database=self.name)
-
-    def activity(self, where: str = "true") -> list[Backend]:
-        return self.server.activity(f"datname = '{self.name}' AND ({where})")
-
-    def terminate_backends(self, where: str = "true") -> int:
-        return self.server.terminate_backends(f"datname = '{self.name}' AND ({where})")
+@pytest.fixture(scope="session")
+def _empty_databases(postgres: EmbeddedPostgres) -> EmptyDatabases:
+    return EmptyDatabases(postgres)
 
 
 @pytest.fixture
-def fresh_database(postgres: EmbeddedPostgres) -> Iterator[FreshDatabase]:
+def fresh_database(_empty_databases: EmptyDatabases) -> Iterator[FreshDatabase]:
     """An empty database. Connections that the test leaves open fail it, unless it sets `may_leave_backends`."""
-    database = FreshDatabase(postgres, f"test_{os.getpid()}_{next(_numbers)}")
-    # A third of the time that the default strategy takes: there is nothing to write to the WAL for safety.
-    postgres.execute(f'CREATE DATABASE "{database.name}" STRATEGY = FILE_COPY')
-    try:
+    with _empty_databases.one() as database:
         yield database
-        left = [] if database.may_leave_backends else left_after_a_moment(database.activity)
-    finally:
-        postgres.execute(f'DROP DATABASE "{database.name}" WITH (FORCE)')
-    assert not left, f"the test left connections open: {left}"
-
-
-def left_after_a_moment(look: Callable[[], list[T]], looks: int = 50) -> list[T]:
-    """What is still connected; a client's close reaches the server a moment later, so look again."""
-    for _ in range(looks):
-        left = look()
-        if not left:
-            break
-    return left
 
 
 def find_program(program: str, package: str) -> str:
@@ -276,7 +249,7 @@ class FreshMariaDB:
 
     server: MariaDB
     name: str
-    may_leave_connections: bool = False
+    may_leave_backends: bool = False
 
     def url(self, driver: str = "aiomysql") -> str:
         return self.server.url(driver, self.name)
@@ -296,12 +269,12 @@ class FreshMariaDB:
 
 @pytest.fixture
 def fresh_mariadb(mariadb: MariaDB) -> Iterator[FreshMariaDB]:
-    """An empty MariaDB database. Connections left open fail the test, unless it sets `may_leave_connections`."""
+    """An empty MariaDB database. Connections left open fail the test, unless it sets `may_leave_backends`."""
     database = FreshMariaDB(mariadb, f"test_{os.getpid()}_{next(_numbers)}")
     mariadb.execute(f"CREATE DATABASE {database.name}")
     try:
         yield database
-        left = [] if database.may_leave_connections else left_after_a_moment(database.connections)
+        left = [] if database.may_leave_backends else left_after_a_moment(database.connections)
     finally:
         database.kill_connections()
         mariadb.execute(f"DROP DATABASE {database.name}")

@@ -39,8 +39,8 @@ def test_no_public_name_pulls_in_an_extra() -> None:
 
 
 def test_the_import_costs_little_beside_sqlalchemys() -> None:
-    # The best of several: what a neighbour on the machine adds is not the import's.
-    assert min(float(run(MEASURE)) for _ in range(5)) < LIMIT_MS
+    # One of several is enough: what a neighbour on the machine adds is not the import's.
+    assert any(float(run(MEASURE)) < LIMIT_MS for _ in range(5))
 
 
 def test_every_public_name_has_one_home() -> None:

@@ -1,44 +1,18 @@
 """The reference service's page in a real browser."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
-from tests.servers import FreshDatabase, find_program
+from playwright.sync_api import Browser, Page
+from tests.browser.chromium import DESKTOP, PHONE, colour_of, contrast, luminance
+from tests.servers import FreshDatabase
 from tests.service.served import wait_until
 
 from poolkeeper.drill import Service
 from poolkeeper.testing import EmbeddedPostgres
-
-# No sandbox: Chromium refuses to run as root with one. The rest keeps it from looking for hosts of its own.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PHONE = {"width": 375, "height": 667}
-DESKTOP = {"width": 1280, "height": 800}
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    chromium = playwright.chromium.launch(executable_path=find_program("chromium", "chromium"), args=FLAGS)
-    yield chromium
-    chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +59,16 @@ def test_the_page_loads_without_complaint_and_its_links_lead_somewhere(browser: 
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("viewport", "scheme"),
+    [
+        (PHONE, "light"),
+        pytest.param(PHONE, "dark", marks=pytest.mark.slow),
+        pytest.param(DESKTOP, "light", marks=pytest.mark.slow),
+        (DESKTOP, "dark"),
+    ],
+    ids=["phone-light", "phone-dark", "desktop-light", "desktop-dark"],
+)
 def test_the_page_fits_and_can_be_read(
     browser: Browser, service: Service, viewport: dict[str, int], scheme: str, tmp_path: Path
 ) -> None:
@@ -129,20 +111,3 @@ def test_leaving_in_the_middle_of_the_export_leaves_no_connection_in_use(
 def pool_of(service: Service) -> dict[str, int]:
     pool: dict[str, int] = httpx.get(f"{service.address}/health/db").json()["pool"]
     return pool
-
-
-def colour_of(page: Page, selector: str, name: str) -> tuple[float, ...]:
-    value = page.locator(selector).first.evaluate(f"element => getComputedStyle(element).{name}")
-    return tuple(int(part) / 255 for part in re.findall(r"\d+", value)[:3])
-
-
-def luminance(colour: tuple[float, ...]) -> float:
-    """Relative luminance (WCAG 2)."""
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Contrast ratio (WCAG 2); 4.5 is the least for normal text."""
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
-from tests.browser.test_orders_page import DESKTOP, FLAGS, PHONE, colour_of, contrast, luminance
-from tests.page.apps import PATH, app_with_page
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.chromium import DESKTOP, PHONE, colour_of, contrast, luminance
+from tests.page.apps import PATH, app_with_page, release
 from tests.replicas.clusters import Cluster, own_cluster
-from tests.servers import find_program
 from tests.service.served import Served, serve, wait_until
 
 from poolkeeper import Database, Replica
@@ -21,19 +20,6 @@ pytestmark = pytest.mark.slow
 
 # Within two polls.
 SOON = 6_000
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    chromium = playwright.chromium.launch(executable_path=find_program("chromium", "chromium"), args=FLAGS)
-    yield chromium
-    chromium.close()
 
 
 @pytest.fixture
@@ -106,10 +92,10 @@ def test_a_leak_is_shown_while_it_happens_and_goes_when_it_is_mended(
 
 
 def test_an_exhausted_pool_is_told_in_words_and_announced(
-    browser: Browser, served: Served, database: Database, shots: Path
+    browser: Browser, served: Served, database: Database, postgres: EmbeddedPostgres, shots: Path
 ) -> None:
     page, complaints = opened(browser, served, DESKTOP)
-    threads = [in_background(served, f"/{kind}/5") for kind in ("reports", "payments", "reports")]
+    threads = [in_background(served, f"/{kind}/25") for kind in ("reports", "payments", "reports")]
     wait_until(lambda: database.snapshot().in_use == 3)
     threads += [in_background(served, "/orders/1") for _ in range(2)]
     expect(page.locator("#sentence")).to_contain_text("All 3 connections are in use, and 2 callers wait", timeout=SOON)
@@ -118,6 +104,7 @@ def test_an_exhausted_pool_is_told_in_words_and_announced(
     assert page.locator("#holders tbody tr").count() == 3
     page.screenshot(path=shots / "page-exhausted.png", full_page=True)
     assert complaints == []
+    release(served, postgres)
     for thread in threads:
         thread.join()
     page.close()
@@ -152,9 +139,14 @@ def test_the_page_says_when_the_service_does_not_answer(browser: Browser, databa
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_the_page_fits_and_can_be_read(
-    browser: Browser, served: Served, viewport: dict[str, int], scheme: str, shots: Path
+    browser: Browser,
+    served: Served,
+    postgres: EmbeddedPostgres,
+    viewport: dict[str, int],
+    scheme: str,
+    shots: Path,
 ) -> None:
-    threads = [in_background(served, f"/{kind}/3") for kind in ("reports", "payments")]
+    threads = [in_background(served, f"/{kind}/25") for kind in ("reports", "payments")]
     page, complaints = opened(browser, served, viewport, scheme)
     expect(page.locator("#holders tbody tr")).to_have_count(2, timeout=SOON)
     page.locator("summary").last.click()
@@ -168,6 +160,7 @@ def test_the_page_fits_and_can_be_read(
     assert (luminance(colour_of(page, "body", "backgroundColor")) < 0.5) is (scheme == "dark")
     page.screenshot(path=shots / f"page-{viewport['width']}-{scheme}.png", full_page=True)
     assert complaints == []
+    release(served, postgres)
     for thread in threads:
         thread.join()
     page.close()

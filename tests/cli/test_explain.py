@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from tests.page.apps import app_with_page
+from tests.page.apps import app_with_page, release
 from tests.page.test_page import in_background
 from tests.servers import FreshDatabase
 from tests.service.served import serve, wait_until
@@ -114,11 +114,12 @@ def test_a_healthy_service(explain: Callable[..., Done], fresh_database: FreshDa
 def test_an_exhausted_pool_with_its_holders(explain: Callable[..., Done], fresh_database: FreshDatabase) -> None:
     database = Database(fresh_database.url(), pool_size=1, min_idle=0)
     with serve(app_with_page(database)) as served:
-        threads = [in_background(served, "/payments/4")]
+        threads = [in_background(served, "/payments/20")]
         wait_until(lambda: database.snapshot().in_use == 1)
         threads.append(in_background(served, "/orders/7"))
         wait_until(lambda: database.snapshot().waiting == 1)
         done, as_json = explain(served.url), explain(f"{served.url}/poolkeeper/", "--json")
+        release(served, fresh_database)
         for thread in threads:
             thread.join()
     assert "1 of 1 in use, 0 idle, 1 waiting" in done.stdout

@@ -48,13 +48,19 @@ async def test_an_answer_that_never_comes_is_unknown(store: Store, proxy: FaultP
 
 @on(*POSTGRESQL, *MARIADB)
 async def test_an_answer_that_was_cut_off_is_unknown_and_the_work_may_be_done(store: Store, proxy: FaultProxy) -> None:
+    async def cut_off() -> None:
+        while await asyncio.to_thread(store.rows) == 0:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        proxy.reset()
+
     async with behind(proxy, store, command_timeout=20) as database:
         with pytest.raises(CommitUnknown):
             async with database.session() as session:
                 await session.execute(INSERT, {"id": 1})
-                proxy.latency = 0.2
-                # The COMMIT reaches the server after 0.2 s, and its answer would be back after 0.4 s.
-                asyncio.get_running_loop().call_later(0.3, proxy.reset)
+                # The COMMIT reaches the server after 0.5 s, and its answer would be back after 1 s.
+                proxy.latency = 0.5
+                cutting_off = asyncio.create_task(cut_off())
+        await cutting_off
         assert store.rows() == 1
         proxy.reset()
         proxy.heal()

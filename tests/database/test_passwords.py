@@ -128,7 +128,9 @@ async def served_meanwhile(database: Database, vault: Vault) -> int:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("driver", "kind"), [("asyncpg", "sync"), ("psycopg", "async")])
+@pytest.mark.parametrize(
+    ("driver", "kind"), [("asyncpg", "sync"), pytest.param("psycopg", "async", marks=pytest.mark.slow)]
+)
 async def test_no_request_fails_while_the_password_changes(scram: EmbeddedPostgres, driver: str, kind: str) -> None:
     with vault_of(scram) as vault:
         password = vault.tell if kind == "sync" else vault.tell_later

@@ -258,7 +258,7 @@ async def test_a_deadline_holds_on_a_silent_network(store: Store, proxy: FaultPr
             began = time.monotonic()
             with pytest.raises(error):
                 await database.transactional(deadline=0.3)(work)()
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
             assert database.snapshot().in_use == 0
             proxy.reset()
             proxy.heal()
@@ -272,7 +272,7 @@ async def test_no_wait_goes_beyond_the_deadline(store: Store, proxy: FaultProxy)
         began = time.monotonic()
         with pytest.raises((ConnectFailed, TimeoutError)):
             await database.transactional(deadline=0.5)(insert_one)()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         # One that waits for something else is ended too.
         with pytest.raises(TimeoutError, match="its deadline"):
             await database.transactional(deadline=0.1)(sleep_long)()

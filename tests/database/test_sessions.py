@@ -136,7 +136,7 @@ async def cancelled_at(database: Database, store: Store, seconds: float, times: 
     assert task.cancelled() or isinstance(task.exception(), RuntimeError)
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), 3])
 @lasting
 async def test_a_cancelled_task_leaves_nothing_behind(store: Store, times: int) -> None:
     async with opened(store, pool_size=5) as database:

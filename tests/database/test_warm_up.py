@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 
 import pytest
 from sqlalchemy import event, make_url, text
@@ -21,11 +20,9 @@ PSYCOPG = on(POSTGRESQL[1])
 
 
 @pytest.fixture
-def refusing() -> str:
+def refusing(closed_port: int) -> str:
     """The URL of a database that nobody serves, and nobody will."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"postgresql+asyncpg://me:s3cr3t@127.0.0.1:{probe.getsockname()[1]}/x"
+    return f"postgresql+asyncpg://me:s3cr3t@127.0.0.1:{closed_port}/x"
 
 
 @on(POSTGRESQL[0], *MARIADB)

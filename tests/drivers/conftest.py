@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from poolkeeper.drivers import ConnectOptions, Driver, driver_for
-from poolkeeper.testing import FaultProxy
+from poolkeeper.testing import EmbeddedPostgres, FaultProxy
+from poolkeeper.testing.postgres.replica import Replica
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ def proxy(server_url: str) -> Iterator[FaultProxy]:
     url = make_url(server_url)
     with FaultProxy(url.host or "", url.port or 0) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def standby() -> Iterator[Replica]:
+    """A server that only replays what another writes."""
+    with EmbeddedPostgres() as primary:
+        yield primary.add_replica()
 
 
 @dataclass

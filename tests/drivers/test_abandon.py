@@ -20,6 +20,7 @@ from tests.service.served import wait_until
 
 from poolkeeper.drivers import driver_of
 from poolkeeper.testing import EmbeddedPostgres
+from poolkeeper.testing.postgres.replica import Replica
 
 _PRELUDE = """
 import asyncio, gc, os, ssl, sys, warnings
@@ -127,7 +128,7 @@ sys.stdin.readline()
 """
 
 each_loop = pytest.mark.parametrize("loop", ["asyncio", pytest.param("uvloop", marks=pytest.mark.slow)])
-postgres_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+first_by_default = pytest.mark.parametrize("driver", ["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
 mysql_drivers = pytest.mark.parametrize("driver", ["aiomysql", pytest.param("asyncmy", marks=pytest.mark.slow)])
 
 
@@ -167,13 +168,13 @@ _MYSQL_SESSIONS = "SELECT count(*) FROM information_schema.processlist WHERE db 
 
 
 @each_loop
-@postgres_drivers
+@first_by_default
 def test_a_session_ends_without_its_loop(fresh_database: FreshDatabase, driver: str, loop: str) -> None:
     abandons_and_the_server_forgets(fresh_database, fresh_database.url(driver), _PG_SESSIONS, loop)
 
 
 @each_loop
-@postgres_drivers
+@first_by_default
 def test_a_child_leaves_its_parents_session_alone(fresh_database: FreshDatabase, driver: str, loop: str) -> None:
     leaves_the_session_to_the_parent(fresh_database.url(driver), loop)
 
@@ -205,7 +206,7 @@ def own_certificate() -> Iterator[tuple[Path, Path]]:
 
 
 @each_loop
-@postgres_drivers
+@first_by_default
 def test_below_tls_too(tls_pooler: PgBouncer, driver: str, loop: str) -> None:
     leaves_the_session_to_the_parent(tls_pooler.url(driver), loop, "tls")
     abandons_and_is_forgotten(tls_pooler.url(driver), lambda: tls_clients(tls_pooler) == 0, loop, "tls")
@@ -258,10 +259,10 @@ def test_a_sqlite_connection_closes_in_its_own_thread(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-async def test_a_standby_says_that_it_takes_no_writes(driver: str) -> None:
-    with EmbeddedPostgres() as primary:
-        replica = primary.add_replica()
-        assert [await refuses_writes(server.url(driver)) for server in (primary, replica)] == [False, True]
+async def test_a_standby_says_that_it_takes_no_writes(
+    postgres: EmbeddedPostgres, standby: Replica, driver: str
+) -> None:
+    assert [await refuses_writes(server.url(driver)) for server in (postgres, standby)] == [False, True]
 
 
 @pytest.mark.anyio

@@ -60,7 +60,7 @@ async def test_a_commit_on_a_silent_connection_ends_as_a_disconnect(
 
 
 async def test_a_statement_that_is_merely_slow_is_cut_off_too(connect: Opener, kind: Kind, database: Any) -> None:
-    setattr(database, "may_leave_backends" if kind.is_postgresql else "may_leave_connections", True)
+    database.may_leave_backends = True
     opened = await connect(database.url(kind.name))
     sleep = "SELECT pg_sleep(30)" if kind.is_postgresql else "SELECT sleep(30)"
     cut = await abort_while(opened, opened.execute(sleep))

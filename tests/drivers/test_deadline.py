@@ -19,13 +19,18 @@ TIMEOUT = 0.3
 OPTIONS = ConnectOptions(connect_timeout=TIMEOUT)
 
 
-async def refused_after(connect: Opener, url: str) -> float:
-    """Seconds, in multiples of the timeout."""
-    started = time.monotonic()
-    with pytest.raises(Exception) as refused:
-        await connect(url, OPTIONS)
-    assert classify_connect_failure(refused.value) is ConnectFailure.TIMEOUT
-    return (time.monotonic() - started) / TIMEOUT
+async def costs_the_timeout_and_no_more(connect: Opener, url: str) -> bool:
+    """Whether one of several attempts does: a busy machine adds something to others."""
+    for _ in range(10):
+        started = time.monotonic()
+        with pytest.raises(Exception) as refused:
+            await connect(url, OPTIONS)
+        assert classify_connect_failure(refused.value) is ConnectFailure.TIMEOUT
+        took = time.monotonic() - started
+        assert took >= TIMEOUT
+        if took < 1.5 * TIMEOUT:
+            return True
+    return False
 
 
 @pytest.mark.anyio
@@ -33,7 +38,7 @@ async def test_a_host_that_accepts_and_never_answers_costs_the_timeout_and_no_mo
     connect: Opener, server_url: str, proxy: FaultProxy
 ) -> None:
     proxy.accept_and_hang()
-    assert 1 <= await refused_after(connect, proxy.url(server_url)) < 1.5
+    assert await costs_the_timeout_and_no_more(connect, proxy.url(server_url))
 
 
 @pytest.mark.anyio
@@ -41,7 +46,7 @@ async def test_a_server_that_answers_every_step_but_slowly_costs_no_more_either(
     connect: Opener, server_url: str, proxy: FaultProxy
 ) -> None:
     proxy.latency = TIMEOUT * 0.45
-    assert 1 <= await refused_after(connect, proxy.url(server_url)) < 1.5
+    assert await costs_the_timeout_and_no_more(connect, proxy.url(server_url))
 
 
 @pytest.mark.anyio

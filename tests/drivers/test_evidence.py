@@ -15,7 +15,7 @@ from tests.servers import FreshDatabase, FreshMariaDB, MariaDB
 
 from poolkeeper.drivers import ConnectOptions, Evidence, driver_of, evidence_of
 from poolkeeper.drivers.generic import Generic
-from poolkeeper.testing import EmbeddedPostgres
+from poolkeeper.testing.postgres.replica import Replica
 
 
 def error_with(sqlstate: str) -> Exception:
@@ -66,9 +66,8 @@ async def test_postgresql_ends_a_session_that_says_nothing(fresh_database: Fresh
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-async def test_a_standby_takes_no_writes(driver: str) -> None:
-    with EmbeddedPostgres() as primary:
-        error = await failure(primary.add_replica().url(driver), "CREATE TABLE note (id int)")
+async def test_a_standby_takes_no_writes(standby: Replica, driver: str) -> None:
+    error = await failure(standby.url(driver), "CREATE TABLE note (id int)")
     assert evidence_of(error) is Evidence.READ_ONLY
 
 

@@ -31,7 +31,7 @@ async def end_while_executing(store: Store, session: AsyncSession, how: str) -> 
 @pytest.mark.parametrize("how", ["commit", "rollback", "close"])
 @breakable
 async def test_the_error_names_both_tasks_and_later_users_are_unharmed(store: Store, how: str) -> None:
-    store.server.may_leave_connections = True
+    store.server.may_leave_backends = True
     async with store.make(pool_size=5) as database:
         session = AsyncSession(database.engine)
         await session.execute(SELECT)

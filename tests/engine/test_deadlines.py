@@ -10,13 +10,14 @@ import threading
 import time
 
 from poolkeeper.engine.deadlines import LoopTimers, ThreadTimers
+from poolkeeper.testing import VirtualTimeLoop
 
 
 def test_timers_fire_in_the_order_of_their_time_and_not_when_cancelled() -> None:
     timers, fired, done = ThreadTimers(), [], threading.Event()
-    timers.call_later(0.15, done.set)
-    timers.call_later(0.10, lambda: fired.append("late"))
-    cancel = timers.call_later(0.05, lambda: fired.append("cancelled"))
+    timers.call_later(0.40, done.set)
+    timers.call_later(0.35, lambda: fired.append("late"))
+    cancel = timers.call_later(0.30, lambda: fired.append("cancelled"))
     timers.call_later(0.02, lambda: fired.append("early"))
     cancel()
     assert done.wait(5)
@@ -95,7 +96,8 @@ async def _fire_on_the_loop(timers: LoopTimers) -> list[str]:
 def test_the_timers_of_a_loop_fire_in_order_and_on_the_next_loop_too() -> None:
     timers = LoopTimers()
     for _ in range(2):
-        assert asyncio.run(_fire_on_the_loop(timers)) == ["first", "second", "last"]
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            assert runner.run(_fire_on_the_loop(timers)) == ["first", "second", "last"]
 
 
 def test_a_failing_action_keeps_no_other_from_its_time() -> None:

@@ -186,7 +186,7 @@ async def test_what_was_open_before_a_pause_is_not_used_after_it(fresh_database:
             assert await backend(session) != before
 
 
-@drivers
+@first_by_default
 @pytest.mark.parametrize("turns", [0, 3], ids=["while it connects", "while it asks who the server is"])
 async def test_a_connect_under_way_leads_where_connections_lead_when_it_is_made(
     fresh_database: FreshDatabase, driver: str, turns: int

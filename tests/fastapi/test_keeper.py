@@ -1,7 +1,6 @@
 """What a Keeper does to an app, with no database behind it."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -26,15 +25,9 @@ from poolkeeper.fastapi import HealthPaths, Keeper
 
 
 @pytest.fixture
-def keeper() -> Keeper:
+def keeper(closed_port: int) -> Keeper:
     """A Keeper whose database refuses connections."""
-    return Keeper(Database(f"postgresql+asyncpg://me@127.0.0.1:{closed_port()}/x", min_idle=0))
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return Keeper(Database(f"postgresql+asyncpg://me@127.0.0.1:{closed_port}/x", min_idle=0, connect_grace=0))
 
 
 def lifespan_that_notes(database: Database, notes: list[object], state: dict[str, int] | None = None) -> Any:

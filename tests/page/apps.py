@@ -1,16 +1,22 @@
 """An app with the page, as `Keeper` would install it."""
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
+import httpx
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from tests.servers import FreshDatabase
+from tests.service.served import Served
 
 from poolkeeper import Database
 from poolkeeper.fastapi import Keeper
+from poolkeeper.testing import EmbeddedPostgres
 
 PATH = "/poolkeeper"
+REPORTS = "state = 'active' AND query LIKE 'SELECT pg_sleep(%hunter2-literal%' AND pid <> pg_backend_pid()"
 
 
 def app_with_page(database: Database, *, findings: Any = None, dependency: Any = None) -> FastAPI:
@@ -23,8 +29,15 @@ def app_with_page(database: Database, *, findings: Any = None, dependency: Any =
     return app
 
 
+def release(served: Served, server: EmbeddedPostgres | FreshDatabase) -> None:
+    """End the reports and payments that run, before their time is over."""
+    httpx.get(f"{served.url}/paid", timeout=30)
+    server.query(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {REPORTS}")
+
+
 def add_endpoints(app: FastAPI, keeper: Keeper) -> None:
     leaked: list[Any] = []
+    paid = asyncio.Event()
 
     @app.get("/orders/{number}")
     async def order(number: int, session: Annotated[AsyncSession, keeper.read]) -> int:
@@ -37,7 +50,12 @@ def add_endpoints(app: FastAPI, keeper: Keeper) -> None:
     @app.get("/payments/{seconds}")
     async def payment(seconds: float, session: Annotated[AsyncSession, keeper.write]) -> None:
         await session.execute(text("SELECT 1"))
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(paid.wait(), seconds)
+
+    @app.get("/paid")
+    async def pay() -> None:
+        paid.set()
 
     @app.get("/leaks")
     async def leak() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.page.apps import PATH, app_with_page
+from tests.page.apps import PATH, app_with_page, release
 from tests.servers import FreshDatabase
 from tests.service.served import Served, serve, wait_until
 
@@ -38,11 +38,12 @@ def in_background(served: Served, path: str) -> threading.Thread:
 def test_an_exhausted_pool_is_shown_with_its_holders(fresh_database: FreshDatabase) -> None:
     database = Database(fresh_database.url(), pool_size=2, min_idle=0)
     with serve(app_with_page(database)) as served:
-        threads = [in_background(served, "/reports/2"), in_background(served, "/payments/2")]
+        threads = [in_background(served, "/reports/20"), in_background(served, "/payments/20")]
         wait_until(lambda: database.snapshot().in_use == 2)
         threads.append(in_background(served, "/orders/7"))
         wait_until(lambda: database.snapshot().waiting == 1)
         [worker] = data_of(served)["workers"]
+        release(served, fresh_database)
         for thread in threads:
             thread.join()
     assert worker["pool"]["in_use"] == worker["pool"]["capacity"] == 2
@@ -60,11 +61,12 @@ def test_nothing_secret_is_in_any_answer(postgres: EmbeddedPostgres, fresh_datab
         min_idle=0,
     )
     with serve(app_with_page(database)) as served:
-        thread = in_background(served, "/reports/1.2345")
+        thread = in_background(served, "/reports/21.2345")
         wait_until(lambda: bool(database.snapshot().holders))
         wait_until(lambda: bool(fresh_database.activity("state = 'active'")))
         httpx.get(f"{served.url}/orders/424242")
         texts = [httpx.get(f"{served.url}{PATH}{path}").text for path in FILES]
+        release(served, fresh_database)
         thread.join()
     postgres.execute(f"DROP ROLE {role}")
     for secret in ("correct-horse", "battery-staple", role, tail, "424242", "1.2345", "hunter2-literal"):
@@ -85,13 +87,14 @@ def test_it_renders_while_the_database_is_down() -> None:
 def test_it_renders_while_the_database_is_silent_and_everybody_waits(fresh_database: FreshDatabase) -> None:
     server = fresh_database.server
     with FaultProxy(server.host, server.port) as proxy:
-        database = Database(proxy.url(fresh_database.url()), pool_size=1, min_idle=0, connect_timeout=1)
+        database = Database(proxy.url(fresh_database.url()), pool_size=1, min_idle=0, connect_timeout=10)
         proxy.accept_and_hang()
         with serve(app_with_page(database)) as served:
             threads = [in_background(served, "/orders/1") for _ in range(3)]
             wait_until(lambda: database.snapshot().waiting == 3)
             [worker] = data_of(served)["workers"]
             proxy.heal()
+            proxy.reset()
             for thread in threads:
                 thread.join()
     assert worker["pool"]["waiting"] == 3

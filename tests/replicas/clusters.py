@@ -39,6 +39,11 @@ class Cluster:
         for replica in self.replicas:
             replica.catch_up()
 
+    def has_replayed_all(self, replica: Replica) -> bool:
+        """Whether the replica shows all that the primary has written until now."""
+        [(written,)] = self.primary.query("SELECT pg_current_wal_flush_lsn()")
+        return replica.query(f"SELECT pg_last_wal_replay_lsn() >= '{written}'") == [("t",)]
+
     def mend(self) -> None:
         for replica in self.replicas:
             replica.start()

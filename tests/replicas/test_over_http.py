@@ -55,9 +55,9 @@ def app_on(database: Database, **options: Any) -> FastAPI:
 
 
 def test_only_who_wrote_gets_a_cookie_and_reads_from_where_it_shows(cluster: Cluster) -> None:
-    cluster.one.pause_replay()
     database = cluster.database(max_lag=60, replica_wait=2, signing_key=KEY)
     with client_of(app_on(database, read_your_writes="cookie")) as client:
+        cluster.one.pause_replay()
         assert "set-cookie" not in client.get("/notes").headers
         made = client.post("/notes")
         cookie = SimpleCookie(made.headers["set-cookie"])[COOKIE]
@@ -75,10 +75,10 @@ def test_only_who_wrote_gets_a_cookie_and_reads_from_where_it_shows(cluster: Clu
 
 @pytest.mark.slow
 def test_a_header_instead(cluster: Cluster) -> None:
-    cluster.one.pause_replay()
     database = cluster.database(max_lag=60, replica_wait=2, signing_key=KEY)
     how = ReadYourWrites("header", name="X-Seen")
     with client_of(app_on(database, read_your_writes=how)) as client:
+        cluster.one.pause_replay()
         seen = client.post("/notes").headers["x-seen"]
         for _ in range(4):
             assert client.get("/notes", headers={"X-Seen": seen}).json() == [1, cluster.two.port]
@@ -120,7 +120,6 @@ def test_health_shows_the_replicas_without_their_hosts(cluster: Cluster) -> None
 
 
 def test_endpoints_on_threads_read_what_they_wrote(cluster: Cluster) -> None:
-    cluster.one.pause_replay()
     database = cluster.database("psycopg", max_lag=60, replica_wait=2, signing_key=KEY)
     keeper = Keeper(database, page=None, metrics=None, read_your_writes="cookie")
     write, read = Annotated[Session, keeper.sync_write], Annotated[Session, keeper.sync_read]
@@ -137,6 +136,7 @@ def test_endpoints_on_threads_read_what_they_wrote(cluster: Cluster) -> None:
 
     keeper.install(app)
     with client_of(app) as client:
+        cluster.one.pause_replay()
         for number in range(1, 4):
             client.post("/notes")
             assert [client.get("/notes").json() for _ in range(2)] == [number] * 2
@@ -147,7 +147,6 @@ def test_endpoints_on_threads_read_what_they_wrote(cluster: Cluster) -> None:
 def test_two_workers_and_a_replica_that_stands_still_show_nobody_a_stale_read(
     cluster: Cluster, tmp_path: Path, driver: str
 ) -> None:
-    cluster.one.pause_replay()
     environment = {
         "DATABASE_REPLICA_URLS": ",".join(replica.url(driver) for replica in cluster.replicas),
         "DATABASE_SIGNING_KEY": KEY,
@@ -162,6 +161,7 @@ def test_two_workers_and_a_replica_that_stands_still_show_nobody_a_stale_read(
         app_dir=Path(__file__).parent,
     )
     with service:
+        cluster.one.pause_replay()
         tally = asyncio.run(traffic(service.address, clients=8, rounds=25))
     print(dict(sorted(tally.items())))
     assert tally["ours"] == 200

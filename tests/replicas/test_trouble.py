@@ -25,14 +25,25 @@ async def come_to(database: Database, expected: dict[str, str], seconds: float =
     return time.monotonic() - began
 
 
+async def states_while_paused(cluster: Cluster, database: Database) -> dict[str, str]:
+    """How the replicas stand after a second in which `one` is paused and has nothing to replay; it stays paused."""
+    for _ in range(5):
+        await asyncio.to_thread(cluster.one.pause_replay)
+        await asyncio.sleep(1.0)
+        found = states(database)
+        if await asyncio.to_thread(cluster.has_replayed_all, cluster.one):
+            return found
+        # The primary logs by itself, every 15 s after somebody wrote, which transactions are open (bgwriter.c).
+        await asyncio.to_thread(cluster.one.resume_replay)
+        await come_to(database, {"replica-1": "ready", "replica-2": "ready"})
+    pytest.fail("the primary wrote in each of the seconds")
+
+
 @pytest.mark.slow
 def test_a_replica_that_lags_leaves_and_comes_back(cluster: Cluster, make_database: MakeDatabase) -> None:
     async def scenario() -> None:
         async with make_database(max_lag=0.5) as database:
-            await asyncio.to_thread(cluster.one.pause_replay)
-            # Paused, and nothing to replay: that is not lag.
-            await asyncio.sleep(1.0)
-            assert states(database) == {"replica-1": "ready", "replica-2": "ready"}
+            assert await states_while_paused(cluster, database) == {"replica-1": "ready", "replica-2": "ready"}
             await asyncio.to_thread(cluster.primary.execute, "INSERT INTO note (body) VALUES ('')")
             await come_to(database, {"replica-1": "lagging", "replica-2": "ready"})
             lagging, _ = database.replicas
@@ -94,7 +105,8 @@ def test_a_replica_killed_in_traffic_fails_no_read_and_comes_back(
             print(f"{read.total()} reads, 0 failed, {moved} moved, slowest {slowest * 1000:.0f} ms")
             assert moved
             assert set(read) <= {cluster.one.port, cluster.two.port, cluster.primary.port}
-            assert slowest < 3
+            # Below pool_timeout, which who waits for a dead replica would use up.
+            assert slowest < 8
 
     asyncio.run(scenario())
 

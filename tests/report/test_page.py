@@ -7,10 +7,9 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
-from tests.browser.test_orders_page import DESKTOP, FLAGS, PHONE, colour_of, contrast, luminance
+from playwright.sync_api import Browser
+from tests.browser.chromium import DESKTOP, PHONE, colour_of, contrast, luminance
 from tests.report.test_pictures import ORDERS, REPORTS, planned
-from tests.servers import find_program
 
 from poolkeeper.report.page import Page, Section, Table
 from poolkeeper.report.plan import page_of
@@ -57,26 +56,24 @@ def test_nothing_in_a_plan_can_write_into_the_page() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("viewport", "scheme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone", "desktop"])
-def test_the_page_can_be_read(file: Path, viewport: dict[str, int], scheme: str) -> None:
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=find_program("chromium", "chromium"), args=FLAGS)
-        page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("request", lambda request: complaints.append(request.url))
-        page.goto(file.as_uri())
-        assert complaints == [file.as_uri()]
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        ground = colour_of(page, "body", "backgroundColor")
-        assert (luminance(ground) < 0.5) is (scheme == "dark")
-        for selector in (".verdict", "p", "td", "tr.bad td", "caption", "figcaption", "summary"):
-            assert contrast(colour_of(page, selector, "color"), ground) >= 4.5, selector
-        assert contrast(colour_of(page, "svg text", "fill"), ground) >= 4.5
-        pictures = page.get_by_role("img")
-        assert pictures.count() == 5
-        assert pictures.first.locator("title").text_content() == "Connections over a rolling deploy"
-        assert overlapping(page.locator("figure").all()) == []
-        browser.close()
+def test_the_page_can_be_read(browser: Browser, file: Path, viewport: dict[str, int], scheme: str) -> None:
+    page = browser.new_page(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: complaints.append(request.url))
+    page.goto(file.as_uri())
+    assert complaints == [file.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    ground = colour_of(page, "body", "backgroundColor")
+    assert (luminance(ground) < 0.5) is (scheme == "dark")
+    for selector in (".verdict", "p", "td", "tr.bad td", "caption", "figcaption", "summary"):
+        assert contrast(colour_of(page, selector, "color"), ground) >= 4.5, selector
+    assert contrast(colour_of(page, "svg text", "fill"), ground) >= 4.5
+    pictures = page.get_by_role("img")
+    assert pictures.count() == 5
+    assert pictures.first.locator("title").text_content() == "Connections over a rolling deploy"
+    assert overlapping(page.locator("figure").all()) == []
+    page.close()
 
 
 def overlapping(figures: list) -> list[str]:

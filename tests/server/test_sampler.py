@@ -25,15 +25,18 @@ from poolkeeper.testing import EmbeddedPostgres, FaultProxy
 pytestmark = pytest.mark.anyio
 # psycopg serves asyncio and threads.
 _FACES = [(kind, "async") for kind in (*POSTGRESQL, *MARIADB)] + [(kind, "sync") for kind in BLOCKING]
-_RARER = [(POSTGRESQL[1], "async"), (MARIADB[1], "async"), (BLOCKING[1], "sync")]
-everywhere = pytest.mark.parametrize(
-    ("store", "face"),
-    [
-        pytest.param(*each, id=f"{each[0]}-{each[1]}", marks=pytest.mark.slow if each in _RARER else ())
-        for each in _FACES
-    ],
-    indirect=["store"],
-)
+
+
+def _faces(*first: tuple[object, Kind]) -> pytest.MarkDecorator:
+    """Every driver in every way to use it; in the default run only these."""
+    each = [
+        pytest.param(*face, id=f"{face[0]}-{face[1]}", marks=() if face in first else pytest.mark.slow)
+        for face in _FACES
+    ]
+    return pytest.mark.parametrize(("store", "face"), each, indirect=["store"])
+
+
+everywhere = _faces((POSTGRESQL[0], "async"), (MARIADB[0], "async"), (BLOCKING[0], "sync"))
 
 
 def sampler_for(database: Database, **options: Any) -> Sampler:
@@ -126,7 +129,7 @@ async def test_a_failure_is_remembered_as_long(fresh_database: FreshDatabase) ->
 @everywhere
 @pytest.mark.parametrize("silent", [pytest.param("from-the-start", marks=pytest.mark.slow), "later"])
 async def test_a_silent_server_ends_a_look_in_time(store: Store, face: Kind, silent: str) -> None:
-    store.server.may_leave_backends = store.server.may_leave_connections = True
+    store.server.may_leave_backends = True
     with proxy_for(store) as proxy:
         database = Database(proxy.url(store.url), min_idle=0, connect_timeout=1, command_timeout=None)
         database.expect(face)
@@ -161,7 +164,7 @@ def connections_to(port: int) -> list[object]:
 @everywhere
 async def test_a_server_that_falls_silent_at_any_point_keeps_nobody(store: Store, face: Kind) -> None:
     """The first look also asks who the server is. Without any timeout but the sampler's own, nothing of it may last."""
-    store.server.may_leave_backends = store.server.may_leave_connections = True
+    store.server.may_leave_backends = True
     for answers in range(0, 16, 2):
         with proxy_for(store) as proxy:
             database = Database(proxy.url(store.url), min_idle=0, connect_timeout=0.5, command_timeout=None)
@@ -220,7 +223,7 @@ def test_it_works_on_one_event_loop_after_the_other(fresh_database: FreshDatabas
         assert asyncio.run(sampler.look()) is not None
 
 
-@everywhere
+@_faces((POSTGRESQL[0], "async"))
 async def test_cancelled_at_any_point_it_leaves_nothing(store: Store, face: Kind) -> None:
     """The waits of a look: for the look itself, for the connect and its first questions, for each of its statements,
     for the rollback, for the close. With a slow network the caller is cancelled in each of them."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import httpx
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.servers import FreshDatabase
-from tests.service.served import serve
+from tests.service.served import serve, wait_until
 
 from poolkeeper import Database
 from poolkeeper.fastapi import Keeper
@@ -73,13 +74,15 @@ def test_a_commit_whose_answer_is_lost_is_told_as_unknown(
         @app.post("/lost")
         async def lost(session: Annotated[AsyncSession, keeper.write]) -> dict[str, bool]:
             await session.execute(text("INSERT INTO note VALUES (1)"))
-            # The COMMIT arrives after 0.1 s; its answer would be back after 0.2 s.
-            proxy.latency = 0.1
-            asyncio.get_running_loop().call_later(0.15, proxy.reset)
+            # The COMMIT arrives after 0.5 s; its answer would be back after 1 s.
+            proxy.latency = 0.5
             return {"saved": True}
 
-        with serve(app) as served:
-            response = httpx.post(f"{served.url}/lost")
+        with serve(app) as served, ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(httpx.post, f"{served.url}/lost", timeout=30)
+            wait_until(lambda: rows(tables, "note") == 1)
+            proxy.reset()
+            response = answer.result()
     assert response.status_code == 503
     assert response.json()["type"] == "urn:poolkeeper:problem:commit-unknown"
     assert "Retry-After" not in response.headers

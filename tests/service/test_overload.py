@@ -12,8 +12,9 @@ from fastapi import BackgroundTasks, FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import StreamingResponse
+from tests.servers import FreshDatabase
 from tests.service.served import serve, wait_until
-from tests.service.test_problems import app_with, problem
+from tests.service.test_problems import app_with, problem, wake
 
 from poolkeeper import Database, PoolSaturated
 from poolkeeper.fastapi import Keeper
@@ -21,16 +22,20 @@ from poolkeeper.fastapi.problems import problem_of
 from poolkeeper.pool import current_caller
 
 
-def test_a_caller_that_is_refused_is_told_when_to_come_back(make_database: Callable[..., Database]) -> None:
+def test_a_caller_that_is_refused_is_told_when_to_come_back(
+    make_database: Callable[..., Database], tables: FreshDatabase
+) -> None:
     database = make_database(pool_size=1, max_waiting=1)
     with serve(app_with(database)) as served:
         threads = []
         for there in (lambda: database.snapshot().in_use == 1, lambda: database.snapshot().waiting == 1):
-            threads.append(threading.Thread(target=httpx.get, args=(f"{served.url}/sleep/0.5",)))
+            threads.append(threading.Thread(target=httpx.get, args=(f"{served.url}/sleep/20",), kwargs={"timeout": 50}))
             threads[-1].start()
             wait_until(there)
         refused = httpx.get(f"{served.url}/sleep/0")
         for thread in threads:
+            wait_until(lambda: bool(tables.activity("state = 'active'")))
+            wake(tables)
             thread.join()
     assert problem(refused) == "pool-saturated"
     assert int(refused.headers["Retry-After"]) >= 1

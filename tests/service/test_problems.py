@@ -1,6 +1,5 @@
 """Database trouble becomes a 503 of its own kind, unless the app has an answer of its own."""
 
-import socket
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -39,6 +38,11 @@ def app_with(database: Database) -> FastAPI:
     return app
 
 
+def wake(tables: FreshDatabase) -> None:
+    """Let the requests that sleep fail."""
+    tables.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep($%'")
+
+
 def problem(response: httpx.Response) -> str:
     assert response.status_code == 503, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -48,24 +52,19 @@ def problem(response: httpx.Response) -> str:
     return str(body["type"]).removeprefix("urn:poolkeeper:problem:")
 
 
-def test_an_exhausted_pool_is_a_503_with_retry_after(make_database: MakeDatabase) -> None:
+def test_an_exhausted_pool_is_a_503_with_retry_after(make_database: MakeDatabase, tables: FreshDatabase) -> None:
     with serve(app_with(make_database(pool_size=1, pool_timeout=0.2, client_timeout=5))) as served:
-        holder = threading.Thread(target=httpx.get, args=(f"{served.url}/sleep/1.5",))
+        holder = threading.Thread(target=httpx.get, args=(f"{served.url}/sleep/20",), kwargs={"timeout": 30})
         holder.start()
         responses = [httpx.get(f"{served.url}/sleep/0") for _ in range(3)]
+        wake(tables)
         holder.join()
     assert problem(responses[-1]) == "pool-timeout"
     assert int(responses[-1].headers["Retry-After"]) >= 1
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_a_refused_connection_is_told_apart(driver: str) -> None:
-    with serve(app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x", **AWAY))) as served:
+def test_a_refused_connection_is_told_apart(driver: str, closed_port: int) -> None:
+    with serve(app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port}/x", **AWAY))) as served:
         response = httpx.get(f"{served.url}/sleep/0")
     assert problem(response) == "connect-refused"
     assert "Retry-After" in response.headers
@@ -137,9 +136,9 @@ def test_an_ordinary_database_error_stays_a_500(make_database: MakeDatabase) -> 
 @pytest.mark.parametrize("handled", [ConnectFailed, exc.DBAPIError, exc.SQLAlchemyError])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_the_apps_own_handler_wins_also_when_it_comes_later_or_names_a_base_class(
-    driver: str, handled: type[Exception], is_async: bool
+    driver: str, closed_port: int, handled: type[Exception], is_async: bool
 ) -> None:
-    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x", **AWAY))
+    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port}/x", **AWAY))
 
     def teapot(_request: Request, _error: Exception) -> JSONResponse:
         return JSONResponse({"mine": True}, status_code=418)
@@ -152,8 +151,8 @@ def test_the_apps_own_handler_wins_also_when_it_comes_later_or_names_a_base_clas
         assert httpx.get(f"{served.url}/sleep/0").status_code == 418
 
 
-def test_a_catch_all_handler_is_no_answer_to_a_missing_connection(driver: str) -> None:
-    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port()}/x", **AWAY))
+def test_a_catch_all_handler_is_no_answer_to_a_missing_connection(driver: str, closed_port: int) -> None:
+    app = app_with(Database(f"postgresql+{driver}://me@127.0.0.1:{closed_port}/x", **AWAY))
     app.add_exception_handler(Exception, lambda _request, _error: JSONResponse({}, status_code=500))
     with serve(app) as served:
         assert problem(httpx.get(f"{served.url}/sleep/0")) == "connect-refused"

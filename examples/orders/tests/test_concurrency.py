@@ -75,8 +75,8 @@ async def test_the_books_balance_under_the_whole_mix(shop: Shop) -> None:
         " + (SELECT coalesce(sum(total), 0) FROM orders WHERE status = 'paid')"
     )
     before = shop.number(money)
-    result = await Load(shop.service.address, OrdersTraffic(), steady(120, 4)).run()
-    assert (result.requests, result.errors) == (480, 0), result.by_error
+    result = await Load(shop.service.address, OrdersTraffic(), steady(120, 2)).run()
+    assert (result.requests, result.errors) == (240, 0), result.by_error
     assert shop.number(money) == before
     assert shop.http.get("/audit").json()["money"] == before
     assert shop.number("SELECT min(stock) FROM products") >= 0
