@@ -19,6 +19,7 @@ MakePooler = Callable[..., PgBouncer]
 drivers = pytest.mark.parametrize("driver", ["asyncpg", pytest.param("psycopg", marks=pytest.mark.slow)])
 
 SELECT = text("SELECT 1")
+BACKEND = text("SELECT pg_backend_pid()")
 # Four tasks, each with so many transactions to write and as many to read; then what one connection has prepared.
 WORK = """
 import asyncio, sys
@@ -126,6 +127,58 @@ async def test_a_queue_in_the_pooler_that_lasts_too_long_is_told_as_that(
         async with database.session() as session:
             assert await session.scalar(SELECT) == 1
         assert database.snapshot().in_use == 0
+
+
+@pytest.mark.anyio
+@drivers
+async def test_a_queue_in_the_pooler_brings_nobody_elses_connection_into_doubt(
+    fresh_database: FreshDatabase, pgbouncer: MakePooler, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh_database.may_leave_backends = True
+    pooler = pgbouncer("session", default_pool_size=1, query_wait_timeout=0.3)
+    async with Database(
+        pooler.url(driver, fresh_database.name),
+        provider="pgbouncer-session",
+        min_idle=0,
+        ping_after=60,
+        look_at_server=False,
+    ) as database:
+        pings: list[object] = []
+        dialect = database.engine.sync_engine.dialect
+        ping = dialect.do_ping
+        monkeypatch.setattr(dialect, "do_ping", lambda dbapi: pings.append(dbapi) or ping(dbapi))
+
+        async def backend() -> int:
+            async with database.session() as session:
+                return int(await session.scalar(BACKEND))
+
+        async with database.session() as holder:
+            its_own = await holder.scalar(BACKEND)
+            waiting = asyncio.create_task(backend())
+            async with asyncio.timeout(5):
+                while database.snapshot().in_use < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        with pytest.raises(exc.DBAPIError):
+            await waiting
+        assert await backend() == its_own
+        assert not pings
+
+
+def test_nor_in_a_pool_for_threads(fresh_database: FreshDatabase, pgbouncer: MakePooler) -> None:
+    fresh_database.may_leave_backends = True
+    pooler = pgbouncer("session", default_pool_size=1, query_wait_timeout=0.3)
+    database = Database(
+        pooler.url("psycopg", fresh_database.name), provider="pgbouncer-session", min_idle=0, look_at_server=False
+    )
+    with database.sync_session() as holder:
+        holder.execute(SELECT)
+        with pytest.raises(exc.DBAPIError), database.sync_session() as session:
+            session.execute(SELECT)
+    with database.sync_session() as session:
+        session.execute(SELECT)
+    # The holder's, and the one that waited in vain.
+    assert database.snapshot().opened == 2
+    asyncio.run(database.close())
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Connection, Dialect, event, exc
 from sqlalchemy.engine import ExceptionContext
 
-from poolkeeper.drivers import Evidence, evidence_of
+from poolkeeper.drivers import Evidence, evidence_of, is_pooler_timeout
 from poolkeeper.model import CloseReason
 from poolkeeper.pool.record import KeeperRecord, is_read_only
 
@@ -55,8 +55,15 @@ def _hear(context: ExceptionContext) -> None:
         if refuses_by_nature(connection):
             return
         _retire(record)
-    elif evidence_of(error) is Evidence.GONE and not is_known(context):
-        context.is_disconnect = True
+    elif evidence_of(error) is Evidence.GONE:
+        note_disconnect(context)
+
+
+def note_disconnect(context: ExceptionContext) -> None:
+    """The connection is gone. So may be all others, except where a pooler had no server connection for this one."""
+    context.is_disconnect = context.is_disconnect or not is_known(context)
+    if is_pooler_timeout(context.original_exception):
+        context.invalidate_pool_on_disconnect = False
 
 
 def _retire(record: KeeperRecord) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolRese
 from poolkeeper.drivers import Evidence, driver_of, evidence_of
 from poolkeeper.model import CloseReason
 from poolkeeper.policy import Verdict
-from poolkeeper.pool.evidence import is_known, refuses_by_nature
+from poolkeeper.pool.evidence import note_disconnect, refuses_by_nature
 from poolkeeper.pool.sockets import Poll, look_at, poll_of
 
 _KEY = "poolkeeper.guard"
@@ -281,7 +281,7 @@ class Guard:
         if found is None or connection is None or connection.closed or connection.invalidated:
             return
         if found is Evidence.GONE:
-            context.is_disconnect = context.is_disconnect or not is_known(context)
+            note_disconnect(context)
         elif refuses_by_nature(connection):
             return
         elif self._driver.refuses_writes(connection.connection.driver_connection) is not False:
