@@ -28,6 +28,7 @@ MORE: dict[str, dict[str, float]] = {
     "graceful-sigterm": {"in flight": 12, "not answered": 0, "ended after s": 0.6},
     "kill-in-transaction": {"killed": 5},
     "latency-jump": {"p50 while slow ms": 90},
+    "lessons-pgbouncer": {"sessions of the server": 24},
     "overload-x10": {"goodput per second": 49.5, "share of capacity": 0.99},
     "overload-x3": {"goodput per second": 49.5, "share of capacity": 0.99},
     "pgbouncer-restart-session": {"in flight": 4},
