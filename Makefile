@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## Run the reference service under load on a real PostgreSQL
 test: $(VENV)/.dev debian-packages ## Run the whole suite in two processes, what failed once more alone (JOBS=1, ARGS="-k name")
 	@tools/test.sh $(BIN)/python $(JOBS) $(ARGS)
 
-bench: $(VENV)/.dev ## Measure the pools side by side, in about ten minutes (ARGS="fairness spike --check")
+bench: $(VENV)/.dev ## Measure the pools side by side, in about a quarter of an hour (ARGS="fairness spike --check")
 	$(BIN)/python -m bench $(ARGS)
 
 check: $(VENV)/.dev ## Lint, types, import contracts, size budgets
