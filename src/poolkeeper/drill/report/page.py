@@ -50,7 +50,7 @@ def _opening(report: Report) -> Iterator[str]:
 def _overview(report: Report) -> Iterator[str]:
     stacks = [stack.name for stack in report.stacks]
     headings = ["scenario", "verdict", "as good", "figure", *stacks]
-    yield _row("th", headings, '<div class="wide"><table><thead>', "</thead><tbody>")
+    yield _row("th", headings, '<div class="wide"><table class="overview"><thead>', "</thead><tbody>")
     for runs in report.by_scenario:
         scenario = runs[0].scenario
         found = {run.stack.name: _marked(run) for run in runs}
